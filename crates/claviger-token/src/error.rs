@@ -1,0 +1,101 @@
+//! What can go wrong with a token, by what the caller can do about it.
+
+/// Why the token could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The PIN is wrong; it is never tried again by itself.
+    #[error("the PIN is wrong{}", tries_text(*tries_left))]
+    PinIncorrect {
+        /// How many tries the token has left, where it tells.
+        tries_left: Option<u8>,
+    },
+    /// The token has locked its PIN.
+    #[error("the token has locked its PIN; unblock it with the SO PIN or PUK")]
+    PinLocked,
+    /// No PIN could be had.
+    #[error("no PIN: {reason}")]
+    PinUnavailable {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// No token fits the URI.
+    #[error("no token fits `{uri}`{}", present_text(present))]
+    TokenAbsent {
+        /// What was looked for, without any PIN.
+        uri: String,
+        /// The tokens that are there.
+        present: Vec<String>,
+    },
+    /// More than one token or key fits the URI.
+    #[error("`{uri}` fits more than one: {}; add serial= or id= to the URI", matches.join(", "))]
+    AmbiguousUri {
+        /// What was looked for.
+        uri: String,
+        /// All that fit.
+        matches: Vec<String>,
+    },
+    /// The URI is not one.
+    #[error("`{uri}` is no PKCS#11 URI (RFC 7512): {reason}")]
+    Uri {
+        /// The text, without any PIN.
+        uri: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The token is there, the key is not.
+    #[error("the token has no key {key}")]
+    KeyMissing {
+        /// Which key.
+        key: String,
+    },
+    /// The wrapped key is this recipient's but does not unwrap: it was changed or damaged.
+    #[error("the wrapped key is damaged: the token refuses it")]
+    CorruptWrappedKey,
+    /// Nobody touched the token in time.
+    #[error("the token was not touched in time")]
+    TouchTimeout,
+    /// The module cannot be loaded.
+    #[error("the PKCS#11 module {module} cannot be loaded: {reason}")]
+    ModuleUnusable {
+        /// Its path.
+        module: String,
+        /// Why.
+        reason: String,
+    },
+    /// A call into the module failed.
+    #[error("the PKCS#11 module failed: {function} answered {ckr}")]
+    ModuleFailed {
+        /// The C function.
+        function: &'static str,
+        /// The return value by name, such as `CKR_GENERAL_ERROR`.
+        ckr: String,
+    },
+    /// The token may not be the home of a master key: the self-test found this.
+    #[error("this token is refused as the home of a master key: {finding}")]
+    Refused {
+        /// What it did.
+        finding: String,
+    },
+    /// No scheme works on this token.
+    #[error("none of the schemes works on this token: {}", tried.join("; "))]
+    NoScheme {
+        /// What was tried and how it failed.
+        tried: Vec<String>,
+    },
+    /// The random source failed.
+    #[error(transparent)]
+    Entropy(#[from] claviger_types::EntropyError),
+}
+
+fn tries_text(tries_left: Option<u8>) -> String {
+    tries_left.map_or_else(String::new, |tries| format!("; {tries} tries left"))
+}
+
+fn present_text(present: &[String]) -> String {
+    if present.is_empty() {
+        "; the module shows no initialised token".to_owned()
+    } else {
+        format!("; there are: {}", present.join(", "))
+    }
+}

@@ -1,0 +1,70 @@
+//! Token drivers: a key-encryption key that never leaves its token, and what the vault needs of it.
+
+mod error;
+
+pub use error::TokenError;
+
+use claviger_types::{EcPoint, Key256, RecipientId, Scheme, WrappedCek};
+
+/// The public half of a key pair on a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublicKey {
+    /// A point on P-256, for [`Scheme::EcdhEsA256Kw`].
+    P256(EcPoint),
+    /// An RSA key, big-endian, for the OAEP schemes.
+    Rsa {
+        /// The modulus.
+        modulus: Vec<u8>,
+        /// The public exponent.
+        exponent: Vec<u8>,
+    },
+}
+
+/// What a KEK is and where it lies. Nothing in it is secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyDescription {
+    /// The recipient that this key opens data keys for.
+    pub recipient: RecipientId,
+    /// How keys are wrapped to it.
+    pub scheme: Scheme,
+    /// The public half, for asymmetric schemes: with it any program can wrap without the token.
+    pub public_key: Option<PublicKey>,
+    /// The token's label.
+    pub token_label: String,
+    /// The token's serial number.
+    pub token_serial: String,
+    /// The key's label on the token.
+    pub key_label: String,
+    /// What the self-test found out about the module (which unwrap template it takes, ...): opaque text that whoever
+    /// enrols keeps and gives back at the next open.
+    pub profile: String,
+}
+
+/// How an unwrap ended, when the token could be asked at all. (A blob that is this recipient's but bad is
+/// [`TokenError::CorruptWrappedKey`].)
+#[derive(Debug)]
+#[must_use]
+pub enum Unwrapped {
+    /// It worked.
+    Key(Key256),
+    /// This wrapped key is for another recipient, or of a scheme that this key does not have.
+    NotMine,
+}
+
+/// One KEK on one token, cut at what the vault needs and not at mechanisms.
+///
+/// Synchronous and callable from many threads at once; sessions, handles and logins are the driver's own business, and
+/// it survives a token that is pulled and put back.
+///
+/// `context` is what the scheme binds into the wrapping: nothing for key wrap and OAEP, the Enc_structure as AAD for
+/// A256GCM, the COSE_KDF_Context as HKDF info for ECDH-ES (RFC 9053 sections 5.2, 6.3).
+pub trait Token: Send + Sync {
+    /// What this key is.
+    fn describe(&self) -> &KeyDescription;
+
+    /// Wraps a content-encryption key under this KEK.
+    fn wrap(&self, cek: &Key256, context: &[u8]) -> Result<WrappedCek, TokenError>;
+
+    /// Unwraps what [`Token::wrap`], or anybody with the public key, wrapped.
+    fn unwrap(&self, wrapped: &WrappedCek, context: &[u8]) -> Result<Unwrapped, TokenError>;
+}

@@ -1,0 +1,1 @@
+//! Private PKCS#11 tokens for tests.
