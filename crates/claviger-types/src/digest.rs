@@ -53,13 +53,74 @@ impl FromStr for Digest {
     }
 }
 
+/// Byte strings in CBOR, hexadecimal text where people read.
+macro_rules! serde_bytes_or_hex {
+    ($name:ident) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                if to.is_human_readable() {
+                    to.collect_str(self)
+                } else {
+                    to.serialize_bytes(self.as_bytes())
+                }
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                struct Visitor;
+
+                impl serde::de::Visitor<'_> for Visitor {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str(stringify!($name))
+                    }
+
+                    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<$name, E> {
+                        $name::try_from(bytes).map_err(E::custom)
+                    }
+
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+
+                if from.is_human_readable() {
+                    from.deserialize_str(Visitor)
+                } else {
+                    from.deserialize_bytes(Visitor)
+                }
+            }
+        }
+    };
+}
+pub(crate) use serde_bytes_or_hex;
+
+serde_bytes_or_hex!(Digest);
+
 /// A reference from one object to another: where it lies, and what its bytes must hash to.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+///
+/// In CBOR: `[id, digest]`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(from = "(ObjectId, Digest)", into = "(ObjectId, Digest)")]
 pub struct Link {
     /// Where the object lies.
     pub id: ObjectId,
     /// SHA-256 of the object's bytes.
     pub digest: Digest,
+}
+
+impl From<(ObjectId, Digest)> for Link {
+    fn from((id, digest): (ObjectId, Digest)) -> Self {
+        Self { id, digest }
+    }
+}
+
+impl From<Link> for (ObjectId, Digest) {
+    fn from(link: Link) -> Self {
+        (link.id, link.digest)
+    }
 }
 
 impl Link {

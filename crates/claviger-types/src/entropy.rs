@@ -42,8 +42,10 @@ impl Entropy for SeededEntropy {
     fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
         for chunk in out.chunks_mut(32) {
             let counter = self.counter.fetch_add(1, Ordering::SeqCst);
-            let block =
-                Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(counter.to_be_bytes()).finalize();
+            let block = Sha256::new()
+                .chain_update(self.seed.to_be_bytes())
+                .chain_update(counter.to_be_bytes())
+                .finalize();
             chunk.iter_mut().zip(block).for_each(|(to, from)| *to = from);
         }
         Ok(())

@@ -53,6 +53,8 @@ macro_rules! id {
             }
         }
 
+        crate::digest::serde_bytes_or_hex!($name);
+
         impl FromStr for $name {
             type Err = IdError;
 

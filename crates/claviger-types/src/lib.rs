@@ -19,4 +19,4 @@ pub use keywrap::{EcPoint, Scheme, UnknownScheme, WrappedCek};
 pub use name::{CredentialName, MAX_NAME_BYTES, NameError, ServiceName};
 pub use reference::{Reference, ReferenceError};
 pub use secret::{Key256, Pin, SecretBytes};
-pub use value::{Fields, FieldValue, Kind, MAX_VALUE_BYTES, UnknownKind, Value};
+pub use value::{FieldValue, Fields, Kind, MAX_VALUE_BYTES, UnknownKind, Value};

@@ -76,7 +76,9 @@ impl FromStr for Reference {
         };
         Ok(Self {
             service: ServiceName::new(unescape(service)?)?,
-            name: name.map(|name| Ok::<_, ReferenceError>(CredentialName::new(unescape(name)?)?)).transpose()?,
+            name: name
+                .map(|name| Ok::<_, ReferenceError>(CredentialName::new(unescape(name)?)?))
+                .transpose()?,
         })
     }
 }

@@ -118,10 +118,8 @@ impl Value {
     pub fn same_as(&self, other: &Self) -> bool {
         self.kind == other.kind
             && self.fields.len() == other.fields.len()
-            && self
-                .fields
-                .iter()
-                .zip(&other.fields)
-                .all(|((name, value), (other_name, other_value))| name == other_name && value.same_as(other_value))
+            && self.fields.iter().zip(&other.fields).all(|((name, value), (other_name, other_value))| {
+                name == other_name && value.same_as(other_value)
+            })
     }
 }
