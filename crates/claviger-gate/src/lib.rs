@@ -1,1 +1,12 @@
-//! claviger: gate.
+//! The one door to the vault. [`Api`] is what every command and every client is written against; [`Gate`] implements
+//! it over a vault, with the policy asked first and the audit record written before the answer leaves.
+
+mod api;
+mod error;
+
+pub use api::{Api, AuditRecord};
+pub use claviger_vault::{
+    Changed, Credential, CredentialInfo, Damage, Fault, GcOptions, GcReport, ImportEntry, ImportOptions, ImportReport,
+    Progress, RecipientInfo, Set, Silent, Status, VerifyReport, VersionInfo, VersionState, Versions, Written,
+};
+pub use error::{ApiError, ErrorClass};

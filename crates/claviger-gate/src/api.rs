@@ -1,0 +1,80 @@
+//! What can be asked of claviger.
+
+use crate::{
+    ApiError, Changed, Credential, CredentialInfo, GcOptions, GcReport, ImportEntry, ImportOptions, ImportReport,
+    Progress, Set, Status, VerifyReport, Versions, Written,
+};
+use claviger_types::{Reference, ServiceName, Timestamp};
+
+/// Everything that can be asked, in one place: the gate answers in this process, the client over the daemon's socket.
+///
+/// Each call is decided by the policy, and recorded before its answer leaves; a call that cannot be recorded is
+/// refused.
+pub trait Api: Send + Sync {
+    /// Writes a new version of a credential, making service and credential where they are new.
+    fn set(&self, set: Set) -> Result<Written, ApiError>;
+
+    /// Reads a version, the newest by default. The newest one being deleted or destroyed is "not found".
+    fn get(&self, reference: &Reference, version: Option<u64>) -> Result<Credential, ApiError>;
+
+    /// The credentials of a service, or of all services, in order of service and name (as bytes).
+    fn list(&self, service: Option<&ServiceName>) -> Result<Vec<CredentialInfo>, ApiError>;
+
+    /// One credential with all versions that are kept.
+    fn history(&self, reference: &Reference) -> Result<CredentialInfo, ApiError>;
+
+    /// Writes an earlier version's value as a new version.
+    fn rollback(&self, reference: &Reference, to: u64) -> Result<Written, ApiError>;
+
+    /// Hides versions until they are undeleted.
+    fn delete(&self, reference: &Reference, versions: &Versions) -> Result<Changed, ApiError>;
+
+    /// Brings deleted versions back.
+    fn undelete(&self, reference: &Reference, versions: &Versions) -> Result<Changed, ApiError>;
+
+    /// Destroys versions for ever: the service gets a new data key, and what remains is sealed again under it.
+    fn destroy(&self, reference: &Reference, versions: &Versions) -> Result<Changed, ApiError>;
+
+    /// Takes over credentials from elsewhere: all of them become visible at once, or none.
+    fn import(
+        &self,
+        entries: Vec<ImportEntry>,
+        options: ImportOptions,
+        progress: &dyn Progress,
+    ) -> Result<ImportReport, ApiError>;
+
+    /// The state of the vault at large.
+    fn status(&self) -> Result<Status, ApiError>;
+
+    /// Reads everything that the head reaches and names what is damaged.
+    fn verify(&self, progress: &dyn Progress) -> Result<VerifyReport, ApiError>;
+
+    /// Deletes objects that the head does not reach.
+    fn gc(&self, options: GcOptions, progress: &dyn Progress) -> Result<GcReport, ApiError>;
+
+    /// The newest `limit` audit records, oldest first.
+    fn audit(&self, limit: usize) -> Result<Vec<AuditRecord>, ApiError>;
+}
+
+/// One line of the audit log as people read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// When.
+    pub time: Timestamp,
+    /// Who: the principal, such as `Admin::"owner"`.
+    pub principal: String,
+    /// The user id of the calling process.
+    pub uid: u32,
+    /// The program that called.
+    pub program: String,
+    /// What was asked: `read`, `write`, ...
+    pub action: String,
+    /// About what: a reference, or nothing for the vault at large.
+    pub reference: Option<String>,
+    /// Which version was meant or made.
+    pub version: Option<u64>,
+    /// How it ended: `allowed`, `denied`, `failed`.
+    pub outcome: String,
+    /// More, in words.
+    pub detail: Option<String>,
+}

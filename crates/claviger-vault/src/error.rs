@@ -1,0 +1,155 @@
+//! What can go wrong with a vault, by what the caller can do about it.
+
+use claviger_envelope::EnvelopeError;
+use claviger_store::StoreError;
+use claviger_token::TokenError;
+use claviger_types::{Digest, EntropyError, Reference};
+
+/// Why the vault could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// No such service, credential or version.
+    #[error("there is no {what} `{reference}`")]
+    NotFound {
+        /// What was looked for.
+        what: Missing,
+        /// Under which reference.
+        reference: Reference,
+    },
+    /// The reference names a service with several credentials.
+    #[error("`{reference}` has several credentials: {}", list(names))]
+    NameNeeded {
+        /// The service.
+        reference: Reference,
+        /// Its credentials.
+        names: Vec<Reference>,
+    },
+    /// Check-and-set found another version.
+    #[error("`{reference}` is at version {current}, not {expected}")]
+    CasMismatch {
+        /// Which credential.
+        reference: Reference,
+        /// The version it is at (0: it does not exist).
+        current: u64,
+        /// The version that was expected.
+        expected: u64,
+    },
+    /// What was asked cannot be.
+    #[error("{reason}")]
+    Invalid {
+        /// Why.
+        reason: String,
+    },
+    /// Other writers kept winning for thirty seconds.
+    #[error("other writers changed the vault again and again; nothing was written")]
+    Contended,
+    /// The store holds another vault than the configuration names.
+    #[error("the store holds the vault {found}, the configuration names {expected}")]
+    ForeignVault {
+        /// The vault that lies there.
+        found: String,
+        /// The vault that was expected.
+        expected: String,
+    },
+    /// The vault key is not the pinned one.
+    #[error("the vault's fingerprint is {found}, the configuration pins {pinned}")]
+    ForeignFingerprint {
+        /// The fingerprint that lies there.
+        found: Digest,
+        /// The pinned one.
+        pinned: Digest,
+    },
+    /// The token's key is no recipient of this vault.
+    #[error("this token's key is no recipient of this vault")]
+    NotARecipient,
+    /// There is a store, but no vault in it.
+    #[error("the store holds no vault")]
+    NoVault,
+    /// There is a vault already.
+    #[error("the store holds a vault already")]
+    VaultExists,
+    /// The vault was written in a newer format.
+    #[error("the vault has format {found}; this program reads {supported}: use a newer claviger")]
+    NewerFormat {
+        /// The vault's format.
+        found: u64,
+        /// The format this program reads.
+        supported: u64,
+    },
+    /// Something that the head vouches for is missing or altered.
+    #[error("the vault is damaged or was tampered with: {what}")]
+    Damaged {
+        /// What, and how.
+        what: String,
+    },
+    /// The head is older than, or no successor of, the newest one that this host has seen.
+    #[error("the vault was rolled back: {what}")]
+    RolledBack {
+        /// How that shows.
+        what: String,
+    },
+    /// An anchor cannot be read or written.
+    #[error("the anchor {location} cannot be {action}")]
+    Anchor {
+        /// Where it lies.
+        location: String,
+        /// What was tried: `read`, `raised`.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A temporary file failed.
+    #[error("a temporary file cannot be used")]
+    Scratch(#[source] std::io::Error),
+    /// A data key has sealed as often as one may.
+    #[error("the data key of `{reference}` has sealed as often as one key may; rotate the service's key")]
+    KeyExhausted {
+        /// The service.
+        reference: Reference,
+    },
+    /// The token failed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An envelope could not be made or opened.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The random source failed.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+/// What was not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// No service of that name.
+    Service,
+    /// No credential of that name.
+    Credential,
+    /// No such version, or none at all.
+    Version(u64),
+    /// The version was deleted; `undelete` brings it back.
+    Deleted(u64),
+    /// The version was destroyed.
+    Destroyed(u64),
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Service => f.write_str("service"),
+            Self::Credential => f.write_str("credential"),
+            Self::Version(n) => write!(f, "version {n} of"),
+            Self::Deleted(n) => write!(f, "live version of (version {n} is deleted; `undelete` brings it back)"),
+            Self::Destroyed(n) => write!(f, "value left of (version {n} is destroyed)"),
+        }
+    }
+}
+
+fn list(references: &[Reference]) -> String {
+    references.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
