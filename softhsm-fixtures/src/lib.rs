@@ -1,1 +1,195 @@
-//! Private PKCS#11 tokens for tests.
+//! Private PKCS#11 tokens for tests: real modules, each with a token directory of its own that ends with the fixture.
+//!
+//! A module finds its tokens through one environment variable ([`Instance::env`]). Whole-program tests hand it to their
+//! child processes. Tests that load a module into their own process cannot set it there (changing the environment of a
+//! process with threads is unsafe), so they run through [`in_own_process`], which starts the test binary again with the
+//! variable set; that also gives each test logins, sessions and a `C_Finalize` of its own, and a module that crashes takes
+//! one test along instead of all.
+//!
+//! A tool or module that is missing panics with the command that installs it. Nothing is ever skipped.
+#![allow(clippy::panic, clippy::missing_panics_doc)] // A fixture that cannot stand fails its test.
+
+mod kryoptic;
+mod process;
+mod softhsm;
+
+pub use process::in_own_process;
+
+use std::{
+    fs,
+    ops::Deref,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+/// The label of the token that every fixture begins with.
+pub const LABEL: &str = "lab";
+/// The user PIN of every token.
+pub const PIN: &str = "123456";
+/// The security officer's PIN of every token.
+pub const SO_PIN: &str = "12345678";
+
+/// Whose module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Provider {
+    /// SoftHSM 2, from the distribution.
+    SoftHsm,
+    /// kryoptic, built from its crate on first use.
+    Kryoptic,
+}
+
+impl Provider {
+    /// Every provider.
+    pub const ALL: [Self; 2] = [Self::SoftHsm, Self::Kryoptic];
+
+    /// The name in test and benchmark output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SoftHsm => "softhsm",
+            Self::Kryoptic => "kryoptic",
+        }
+    }
+
+    /// A fresh instance with one token, [`LABEL`].
+    pub fn instance(self) -> Instance {
+        let instance = self.empty();
+        instance.add_token(LABEL);
+        instance
+    }
+
+    /// A fresh instance without any token.
+    pub fn empty(self) -> Instance {
+        let home = tempfile::Builder::new().prefix("claviger-token-").tempdir();
+        let home = home.unwrap_or_else(|error| panic!("no temporary directory: {error}"));
+        let instance = Instance::at(self, home.path().to_owned());
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&instance.pin_file)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, format!("{PIN}\n").as_bytes()))
+            .unwrap_or_else(|error| panic!("the PIN file: {error}"));
+        match self {
+            Self::SoftHsm => softhsm::prepare(&instance.home),
+            Self::Kryoptic => kryoptic::prepare(&instance.home),
+        }
+        Instance { _owned: Some(home), ..instance }
+    }
+}
+
+/// One private set of tokens of one module.
+#[derive(Debug)]
+pub struct Instance {
+    provider: Provider,
+    home: PathBuf,
+    module: PathBuf,
+    pin_file: PathBuf,
+    // Deletes the directory at the end; absent in the child of `in_own_process`, whose parent owns it.
+    _owned: Option<tempfile::TempDir>,
+}
+
+impl Instance {
+    fn at(provider: Provider, home: PathBuf) -> Self {
+        let module = match provider {
+            Provider::SoftHsm => softhsm::module(),
+            Provider::Kryoptic => kryoptic::module(),
+        };
+        Self { provider, module, pin_file: home.join("pin"), home, _owned: None }
+    }
+
+    /// Whose module this is.
+    pub const fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// The module's shared library.
+    pub fn module(&self) -> &Path {
+        &self.module
+    }
+
+    /// The directory with configuration, tokens and PIN file; free for a test's own files.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The environment that a process needs so that the module finds these tokens.
+    pub fn env(&self) -> Vec<(&'static str, PathBuf)> {
+        vec![match self.provider {
+            Provider::SoftHsm => ("SOFTHSM2_CONF", softhsm::config(&self.home)),
+            Provider::Kryoptic => ("KRYOPTIC_CONF", kryoptic::config(&self.home)),
+        }]
+    }
+
+    /// The URI of the first token.
+    pub fn uri(&self) -> String {
+        format!("pkcs11:token={LABEL}")
+    }
+
+    /// The same with `pin-source=` naming [`Self::pin_file`].
+    pub fn uri_with_pin(&self) -> String {
+        format!("pkcs11:token={LABEL}?pin-source=file:{}", self.pin_file.display())
+    }
+
+    /// A file (mode 0600) that holds [`PIN`] and a newline.
+    pub fn pin_file(&self) -> &Path {
+        &self.pin_file
+    }
+
+    /// Makes one more token, also with a label that is taken. Processes that already loaded the module may not see it.
+    pub fn add_token(&self, label: &str) {
+        match self.provider {
+            Provider::SoftHsm => softhsm::add_token(&self.home, label),
+            Provider::Kryoptic => kryoptic::add_token(&self.home, label),
+        }
+    }
+}
+
+/// SoftHSM with one token.
+#[derive(Debug)]
+pub struct SoftHsm(Instance);
+
+impl SoftHsm {
+    /// A fresh instance with one token, [`LABEL`].
+    pub fn new() -> Self {
+        Self(Provider::SoftHsm.instance())
+    }
+}
+
+impl Default for SoftHsm {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deref for SoftHsm {
+    type Target = Instance;
+
+    fn deref(&self) -> &Instance {
+        &self.0
+    }
+}
+
+/// kryoptic with one token.
+#[derive(Debug)]
+pub struct Kryoptic(Instance);
+
+impl Kryoptic {
+    /// A fresh instance with one token, [`LABEL`].
+    pub fn new() -> Self {
+        Self(Provider::Kryoptic.instance())
+    }
+}
+
+impl Default for Kryoptic {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deref for Kryoptic {
+    type Target = Instance;
+
+    fn deref(&self) -> &Instance {
+        &self.0
+    }
+}

@@ -1,0 +1,33 @@
+//! kryoptic as a loadable PKCS#11 module: its library crate implements the functions, and here are the three symbols by
+//! which a program finds them.
+
+use kryoptic_lib::{
+    fns::general::{fn_get_function_list, fn_get_interface, fn_get_interface_list},
+    pkcs11::{
+        CK_FLAGS, CK_FUNCTION_LIST_PTR_PTR, CK_INTERFACE_PTR, CK_INTERFACE_PTR_PTR, CK_RV, CK_ULONG_PTR,
+        CK_UTF8CHAR_PTR, CK_VERSION_PTR,
+    },
+};
+
+/// PKCS#11 v3.1, section 5.4.4.
+#[unsafe(no_mangle)]
+pub extern "C" fn C_GetFunctionList(list: CK_FUNCTION_LIST_PTR_PTR) -> CK_RV {
+    fn_get_function_list(list)
+}
+
+/// PKCS#11 v3.1, section 5.4.5.
+#[unsafe(no_mangle)]
+pub extern "C" fn C_GetInterfaceList(interfaces: CK_INTERFACE_PTR, count: CK_ULONG_PTR) -> CK_RV {
+    fn_get_interface_list(interfaces, count)
+}
+
+/// PKCS#11 v3.1, section 5.4.6.
+#[unsafe(no_mangle)]
+pub extern "C" fn C_GetInterface(
+    name: CK_UTF8CHAR_PTR,
+    version: CK_VERSION_PTR,
+    interface: CK_INTERFACE_PTR_PTR,
+    flags: CK_FLAGS,
+) -> CK_RV {
+    fn_get_interface(name, version, interface, flags)
+}

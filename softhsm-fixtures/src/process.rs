@@ -1,0 +1,57 @@
+//! Child processes: tools that set tokens up, and tests that need an environment of their own.
+
+use crate::{Instance, Provider};
+use std::{env, fs, path::PathBuf, process::Command};
+
+const HOME: &str = "CLAVIGER_FIXTURE_HOME";
+
+/// Runs a tool to its end; panics with what it said, or with the command that installs it.
+pub(crate) fn run(command: &mut Command, install: &str) {
+    let program = command.get_program().to_owned();
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{} cannot run ({error}): {install}", program.display()));
+    assert!(
+        output.status.success(),
+        "{} failed ({}): {}{}\n(needs: {install})",
+        program.display(),
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+}
+
+/// Runs `body` in a process of its own, with a fresh [`Instance`] of the provider that this process's environment names.
+///
+/// `test` is the test function's path as libtest knows it: `concat!(module_path!(), "::name")`. Call this as the only
+/// statement of a `#[test]`: it starts the test binary again for that one test, and there the body runs.
+pub fn in_own_process(test: &str, provider: Provider, body: impl FnOnce(&Instance)) {
+    if let Some(home) = env::var_os(HOME) {
+        let home = PathBuf::from(home);
+        let done = home.join("done");
+        body(&Instance::at(provider, home));
+        fs::write(&done, "").unwrap_or_else(|error| panic!("{}: {error}", done.display()));
+        return;
+    }
+    let instance = provider.instance();
+    // libtest leaves the crate's own name out of its paths.
+    let name = test.split_once("::").map_or(test, |(_, name)| name);
+    let output = env::current_exe()
+        .and_then(|binary| {
+            Command::new(binary)
+                .args(["--exact", name, "--include-ignored", "--nocapture", "--test-threads=1"])
+                .env(HOME, instance.home())
+                .envs(instance.env())
+                .output()
+        })
+        .unwrap_or_else(|error| panic!("the test binary does not start again: {error}"));
+    assert!(
+        output.status.success(),
+        "{name} failed in its own process ({}):\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    // A child that found no test of that name passes too.
+    assert!(instance.home().join("done").exists(), "no test is called `{name}`");
+}
