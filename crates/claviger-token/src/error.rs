@@ -83,6 +83,12 @@ pub enum TokenError {
         /// What was tried and how it failed.
         tried: Vec<String>,
     },
+    /// A public key cannot be wrapped to.
+    #[error("the recipient's public key cannot be used: {reason}")]
+    PublicKeyUnusable {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// The random source failed.
     #[error(transparent)]
     Entropy(#[from] claviger_types::EntropyError),

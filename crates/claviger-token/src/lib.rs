@@ -1,6 +1,7 @@
 //! Token drivers: a key-encryption key that never leaves its token, and what the vault needs of it.
 
 mod error;
+pub mod software;
 
 pub use error::TokenError;
 
@@ -56,8 +57,8 @@ pub enum Unwrapped {
 /// Synchronous and callable from many threads at once; sessions, handles and logins are the driver's own business, and
 /// it survives a token that is pulled and put back.
 ///
-/// `context` is what the scheme binds into the wrapping: nothing for key wrap and OAEP, the Enc_structure as AAD for
-/// A256GCM, the COSE_KDF_Context as HKDF info for ECDH-ES (RFC 9053 sections 5.2, 6.3).
+/// `context` is what the scheme binds into the wrapping: nothing for key wrap and OAEP, the `Enc_structure` as AAD for
+/// A256GCM, the `COSE_KDF_Context` as HKDF info for ECDH-ES (RFC 9053 sections 5.2, 6.3).
 pub trait Token: Send + Sync {
     /// What this key is.
     fn describe(&self) -> &KeyDescription;
