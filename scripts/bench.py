@@ -1,0 +1,207 @@
+"""The measuring half of scripts/bench: sections, rows, and the table."""
+
+import argparse
+import dataclasses
+import datetime
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import bench_peers as peers
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(os.environ["CARGO_TARGET_DIR"])
+CLAVIGER = TARGET / "release" / "claviger"
+
+
+@dataclasses.dataclass
+class Row:
+    """One line of the table. `met` is None for a figure that has no target of its own."""
+
+    what: str
+    figures: str
+    ratio: float | None
+    target: str
+    met: bool | None
+
+    def verdict(self) -> str:
+        return {True: "ok", False: "MISS", None: ""}[self.met]
+
+
+def at_least(what: str, figures: str, ratio: float, limit: float) -> Row:
+    return Row(what, figures, ratio, f">= {limit}", ratio >= limit)
+
+
+def at_most(what: str, figures: str, ratio: float, limit: float) -> Row:
+    return Row(what, figures, ratio, f"<= {limit}", ratio <= limit)
+
+
+def example(package: str, name: str, *arguments: str) -> list[dict[str, str]]:
+    """Builds and runs an example program; its lines of `key=value` words, as dictionaries."""
+    command = ["cargo", "build", "--quiet", "--release", "--locked", "-p", package, "--example", name]
+    subprocess.run(command, check=True, cwd=ROOT)
+    program = TARGET / "release" / "examples" / name
+    done = subprocess.run([program, *arguments], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    return [dict(word.split("=", 1) for word in line) for line in lines if line and all("=" in word for word in line)]
+
+
+def alternate(rounds: int, **sides) -> dict[str, float]:
+    """Calls each side in turn, `rounds` times; the median of each, in the unit that the sides return."""
+    seen: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            seen[name].append(side())
+    return {name: statistics.median(values) for name, values in seen.items()}
+
+
+def driver(quick: bool) -> list[Row]:
+    """The driver's operations against a tight loop over the bare module."""
+    rows = []
+    for line in example("claviger-token", "bench_driver", *(["--quick"] if quick else [])):
+        ours, bare = float(line["driver"]), float(line["bare"])
+        threads = f"{line['threads']} thread" + ("" if line["threads"] == "1" else "s")
+        what = f"driver's {line['op']} against the bare module: {line['module']}, {threads}"
+        rows.append(at_least(what, f"{ours:,.0f} / {bare:,.0f} per s", ours / bare, 0.9))
+    return rows
+
+
+def envelope(quick: bool) -> list[Row]:
+    """Seal and open of one credential against openssl's cipher on as many bytes."""
+    rows = []
+    for size, limit in ((64, None), (4096, 0.4)):
+        openssl, ours = [], []
+        for _ in range(1 if quick else 5):
+            openssl.append(peers.openssl_gcm(size))
+            lines = example("claviger-envelope", "bench_envelope", str(size))
+            ours.append(float(lines[-1]["bytes_per_second"]))
+        mine, theirs = statistics.median(ours), statistics.median(openssl)
+        what = f"seal + open of {size} B, COSE included, against openssl's AES-256-GCM"
+        figures = f"{mine / 1e6:,.0f} / {theirs / 1e6:,.0f} MB/s"
+        if limit is None:
+            rows.append(Row(what, figures, mine / theirs, "", None))
+        else:
+            rows.append(at_least(what, figures, mine / theirs, limit))
+    return rows
+
+
+def processes(quick: bool) -> list[Row]:
+    """Whole processes that print one small secret, token login included."""
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = pathlib.Path(scratch)
+        secret = "sk-" + "k" * 40
+        vault = peers.Vault(CLAVIGER, directory / "claviger")
+        vault.set("openai/api_key", secret)
+        with peers.password_store(directory / "pass", secret) as password_store:
+            sides = {
+                "claviger": vault.command("get", "openai/api_key"),
+                "sops": peers.sops(directory / "sops", secret),
+                "pass": password_store,
+                "age": peers.age(directory / "age", secret),
+            }
+            for name, side in sides.items():
+                if side.output() != secret:
+                    raise OSError(f"{name} did not print the secret")
+            times = alternate(15 if quick else 41, **{name: side.seconds for name, side in sides.items()})
+    rows = []
+    for peer, call in (("sops", "sops -d --extract"), ("pass", "pass show"), ("age", "age -d")):
+        ratio = times["claviger"] / times[peer]
+        what = f"`claviger get` without an agent, whole process, against `{call}`"
+        figures = f"{times['claviger'] * 1e3:.1f} / {times[peer] * 1e3:.1f} ms"
+        rows.append(Row(what, figures, ratio, "", None) if peer == "age" else at_most(what, figures, ratio, 1.0))
+    return rows
+
+
+def imports(quick: bool) -> list[Row]:
+    """A legacy file of many services, imported by the program, against as many bare wraps."""
+    services, rounds = (2_000, 1) if quick else (10_000, 3)
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = pathlib.Path(scratch)
+        legacy, key = peers.legacy_file(directory, services)
+        count = iter(range(rounds))
+
+        def run_import() -> float:
+            vault = peers.Vault(CLAVIGER, directory / f"vault{next(count)}")
+            return vault.command("import", "apex", str(legacy), "--key-file", str(key)).seconds()
+
+        def bare() -> float:
+            lines = example("claviger-token", "bench_driver", "--bare-wrap")
+            return services / float(lines[-1]["bare"])
+
+        times = alternate(rounds, program=run_import, bare=bare)
+    what = f"import of {services:,} legacy services against as many bare wraps (SoftHSM)"
+    figures = f"{times['program']:.2f} / {times['bare']:.2f} s"
+    return [at_most(what, figures, times["program"] / times["bare"], 2.5)]
+
+
+def scale(quick: bool) -> list[Row]:
+    """get and set in vaults of growing size, against the smallest."""
+    sizes = ("1000", "100000") if quick else ("1000", "100000", "1000000")
+    lines = {line["credentials"]: line for line in example("claviger-gate", "bench_scale", *sizes)}
+    rows = []
+    for operation, limit in (("get", 1.3), ("set", 1.5)):
+        base = float(lines[sizes[0]][operation])
+        for size in sizes[1:]:
+            seconds = float(lines[size][operation])
+            what = f"{operation} at {int(size):,} credentials against {int(sizes[0]):,}"
+            rows.append(at_most(what, f"{seconds * 1e6:,.0f} / {base * 1e6:,.0f} us", seconds / base, limit))
+    return rows
+
+
+SECTIONS = {"driver": driver, "envelope": envelope, "processes": processes, "import": imports, "scale": scale}
+
+
+def table(rows: list[Row]) -> str:
+    lines = ["| what | ours / theirs | ratio | target | verdict |", "|---|---|---|---|---|"]
+    for row in rows:
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        lines.append(f"| {row.what} | {row.figures} | {ratio} | {row.target} | {row.verdict()} |")
+    return "\n".join(lines)
+
+
+def document(text: str, quick: bool) -> str:
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    rounds = "one quick run" if quick else "one run"
+    return "\n".join([
+        "# Performance",
+        "",
+        "Written by `scripts/bench --write`; do not edit. Only the ratios mean anything on another machine: both sides of",
+        "each were measured in turns in the same run.",
+        "",
+        f"{datetime.date.today()}, commit {commit.stdout.strip() or 'unknown'}, {rounds}, {os.cpu_count()} cores,"
+        f" {peers.cpu_model()}, {platform.freedesktop_os_release()['PRETTY_NAME']}.",
+        "",
+        text,
+        "",
+    ])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", action="append", choices=SECTIONS)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    rows = []
+    for name, section in SECTIONS.items():
+        if arguments.only and name not in arguments.only:
+            continue
+        print(f"Measuring: {name}", file=sys.stderr, flush=True)
+        try:
+            rows += section(arguments.quick)
+        except (subprocess.CalledProcessError, OSError, KeyError, IndexError) as error:
+            print(f"bench: {name}: {error!r}", file=sys.stderr)
+            rows.append(Row(f"{name}: could not be measured", "", None, "", False))
+    text = table(rows)
+    print(text)
+    if arguments.write:
+        (ROOT / "docs" / "performance.md").write_text(document(text, arguments.quick))
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
