@@ -3,6 +3,15 @@
 //! Structs travel as maps with integer labels in field order, from 0 (`serde_cbor`'s packed form). What is read is
 //! encoded again and compared, so trailing bytes, long integers, indefinite lengths, unsorted or doubled keys and
 //! unknown labels are all refused (RFC 8949 section 4.2.1).
+//!
+//! Envelopes do not go through a tree of values: their layouts are fixed, and some hold keys. They are read and written
+//! in place, by a cursor and a writer that know nothing but heads and lengths.
+
+mod reader;
+mod writer;
+
+pub(crate) use reader::Reader;
+pub(crate) use writer::{Encode, Sink, Writer};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -12,6 +21,16 @@ pub use serde_cbor::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the deterministic CBOR that was expected")]
 pub struct CodecError;
+
+// Major types (RFC 8949 section 3.1).
+const UNSIGNED: u8 = 0;
+const NEGATIVE: u8 = 1;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+const TAG: u8 = 6;
+const SIMPLE: u8 = 7;
 
 /// The deterministic CBOR of a value.
 pub fn to_vec<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {

@@ -1,0 +1,3 @@
+//! Envelopes from outside: what the vault sees.
+
+mod smoke;
