@@ -51,8 +51,14 @@ pub enum StoreError {
         /// The newest this program reads.
         supported: u64,
     },
-    /// The connection was lost during a commit: it may have happened or not.
-    #[error("the connection was lost during a commit")]
+    /// There is a store, or something else, where a new one was to be made.
+    #[error("{} exists already; a new store needs a place of its own", location.display())]
+    Exists {
+        /// Where it was to be made.
+        location: PathBuf,
+    },
+    /// The connection was lost, or the disk failed, during a commit: it may have happened or not.
+    #[error("it is not known whether the commit happened: the engine failed on the way; read the head")]
     Ambiguous {
         /// The engine's own error.
         #[source]
@@ -68,11 +74,19 @@ pub enum StoreError {
         /// The limit.
         limit: usize,
     },
+    /// A commit carries more objects than one transaction takes; put them beforehand, delete them afterwards.
+    #[error("a commit with {count} objects; the most is {limit}: put them beforehand")]
+    TooMany {
+        /// How many objects it puts and deletes.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// An object id exists already: the random source repeats itself, or two writers share one.
     #[error("an object with this id exists already")]
     IdExists,
-    /// The URL names no engine of this program.
-    #[error("`{url}` is no store URL: {reason}")]
+    /// The URL names no store that this program can open.
+    #[error("`{url}` names no store: {reason}")]
     Url {
         /// The URL, without credentials.
         url: String,

@@ -4,18 +4,34 @@
 //! authenticated head. All the vault asks of an engine is this trait, and all the trait asks of an engine is one
 //! compare-and-set.
 
-mod error;
+//!
+//! Two engines: [`SqliteStore`], one file on this machine, and [`MemoryStore`], for tests. [`open_url`] and
+//! [`create_url`] choose the engine by the store's URL.
 
-pub use error::StoreError;
+#[cfg(test)]
+mod contract;
+mod error;
+mod memory;
+mod sqlite;
+mod url;
+
+pub use error::{Cause, StoreError};
+pub use memory::{Fault, MemoryStore};
+pub use sqlite::SqliteStore;
+pub use url::{create_url, open_url, sqlite_url};
 
 use claviger_types::ObjectId;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The most bytes of one object; a credential of 1 MiB with its envelope fits well.
 pub const MAX_OBJECT_BYTES: usize = 2 << 20;
 
 /// The most bytes of the head.
 pub const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// The most objects that one commit puts and deletes together. It is one transaction, and other writers wait for it;
+/// a larger change puts its objects beforehand and deletes afterwards.
+pub const MAX_COMMIT_OBJECTS: usize = 4096;
 
 /// An object on its way into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +70,8 @@ pub struct Revision(pub u64);
 /// Every method either does what it says or returns an error that says why not; none returns "empty" for
 /// "could not read".
 pub trait Store: Send + Sync {
-    /// Puts objects that nothing links to yet. All of them or none where the engine can; where it cannot, what was put
-    /// before an error is garbage that `gc` will find. An id that exists already is an error.
+    /// Puts objects that nothing links to yet, any number of them; a long list may go in several transactions, and what
+    /// was put before an error is garbage that `gc` will find. An id that exists already is an error.
     fn put(&self, objects: &[Object]) -> Result<(), StoreError>;
 
     /// The bytes of these objects, in the same order; `None` for an id that is not there.
@@ -71,8 +87,9 @@ pub trait Store: Send + Sync {
     /// The head's bytes; `None` in a store that never had one.
     fn head(&self) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// In one transaction: if the head is `expected` (`None`: there is none), puts `puts`, makes `new` the head and
-    /// deletes `deletes`. After an error that is [`StoreError::Ambiguous`] it may have happened: read the head.
+    /// In one transaction: if the head is `expected` (`None`: there never was one), puts `puts`, makes `new` the head and
+    /// deletes `deletes`, at most [`MAX_COMMIT_OBJECTS`] in all. After an error nothing was changed, unless it is
+    /// [`StoreError::Ambiguous`]: then it may have happened, and the head tells.
     fn commit(
         &self,
         expected: Option<&[u8]>,
@@ -82,6 +99,67 @@ pub trait Store: Send + Sync {
     ) -> Result<Commit, StoreError>;
 
     /// Waits until the store's revision differs from `seen`, at most `timeout`, and returns the revision then.
-    /// `None` asks for the present one; a zero `timeout` never waits. A revision may change without the head.
+    /// `None` asks for the present one; a zero `timeout` never waits. Every commit changes it, this store's own too, and
+    /// it may change without one. A revision belongs to the open store that gave it.
     fn watch(&self, seen: Option<Revision>, timeout: Duration) -> Result<Revision, StoreError>;
+}
+
+/// A shared store is a store.
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn put(&self, objects: &[Object]) -> Result<(), StoreError> {
+        (**self).put(objects)
+    }
+
+    fn get(&self, ids: &[ObjectId]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        (**self).get(ids)
+    }
+
+    fn delete(&self, ids: &[ObjectId]) -> Result<(), StoreError> {
+        (**self).delete(ids)
+    }
+
+    fn list(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        (**self).list(after, limit)
+    }
+
+    fn head(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        (**self).head()
+    }
+
+    fn commit(
+        &self,
+        expected: Option<&[u8]>,
+        new: &[u8],
+        puts: &[Object],
+        deletes: &[ObjectId],
+    ) -> Result<Commit, StoreError> {
+        (**self).commit(expected, new, puts, deletes)
+    }
+
+    fn watch(&self, seen: Option<Revision>, timeout: Duration) -> Result<Revision, StoreError> {
+        (**self).watch(seen, timeout)
+    }
+}
+
+/// What every engine refuses before it touches anything.
+mod limits {
+    use super::{MAX_COMMIT_OBJECTS, MAX_HEAD_BYTES, MAX_OBJECT_BYTES, Object, ObjectId, StoreError};
+
+    pub(crate) fn objects(objects: &[Object]) -> Result<(), StoreError> {
+        let largest = objects.iter().map(|object| object.bytes.len()).max().unwrap_or_default();
+        size("the object", largest, MAX_OBJECT_BYTES)
+    }
+
+    pub(crate) fn commit(new: &[u8], puts: &[Object], deletes: &[ObjectId]) -> Result<(), StoreError> {
+        size("the head", new.len(), MAX_HEAD_BYTES)?;
+        let count = puts.len() + deletes.len();
+        if count > MAX_COMMIT_OBJECTS {
+            return Err(StoreError::TooMany { count, limit: MAX_COMMIT_OBJECTS });
+        }
+        objects(puts)
+    }
+
+    fn size(what: &'static str, size: usize, limit: usize) -> Result<(), StoreError> {
+        if size > limit { Err(StoreError::TooLarge { what, size, limit }) } else { Ok(()) }
+    }
 }

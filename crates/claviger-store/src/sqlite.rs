@@ -1,0 +1,379 @@
+//! The default engine: one SQLite file on this machine.
+//!
+//! WAL mode with `synchronous = FULL`: a commit is on the disk before it returns, and readers never wait for a writer.
+//! Any number of processes and threads may use the file at once; writers take turns and give up after ten seconds.
+//! The file, its log (`-wal`) and the log's index (`-shm`) are 0600, their directory 0700, all owned by the user: this
+//! is checked at each opening, and anything else is refused.
+//!
+//! # What deleting leaves behind
+//!
+//! `secure_delete` overwrites a deleted row with zeros, in the log first. Until the log's pages have been carried over
+//! (a checkpoint), the old page with the old bytes is still in the database file, and earlier copies of it are in the
+//! log. A checkpoint carries the newest copy of each page over, but the log keeps its length and its old frames until
+//! they are written over by later ones; only a *truncating* checkpoint, or the last writer's closing, which deletes the
+//! log, gives them back to the file system. When the tree of ids loses rows, bytes of its former shape can lie in free
+//! space of a page; only VACUUM builds all pages anew. So [`Store::delete`] is no erasure. Erasure is VACUUM, then a
+//! truncating checkpoint that did not answer "busy", and even then an SSD or a copying file system may keep old blocks.
+
+mod connection;
+mod fault;
+mod pool;
+mod private;
+
+use crate::{Commit, Listed, MAX_HEAD_BYTES, MAX_OBJECT_BYTES, Object, Revision, Store, StoreError, limits};
+use claviger_types::{Clock, ObjectId, SystemClock, Timestamp};
+use pool::Pool;
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, types::ValueRef};
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long a writer waits for its turn.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// The most objects of one transaction of [`Store::put`] and [`Store::delete`].
+const BATCH_OBJECTS: usize = 1000;
+
+/// The most bytes of one transaction of [`Store::put`], so that the log stays short.
+const BATCH_BYTES: usize = 16 << 20;
+
+/// The sleeps of a watcher between two looks, from the first to the longest.
+const WATCH_FIRST: Duration = Duration::from_millis(2);
+const WATCH_LONGEST: Duration = Duration::from_millis(50);
+
+/// A store in one SQLite file.
+pub struct SqliteStore {
+    pool: Pool,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteStore {
+    /// Makes a new, empty store in a file that must not exist yet, and its directory if that is missing. The file
+    /// appears under its name only when it is complete.
+    pub fn create(path: &Path) -> Result<Self, StoreError> {
+        let directory = directory_of(path);
+        private::make_directories(directory).map_err(|error| unreachable("making the directory", error))?;
+        let path = resolve(path)?;
+        // A log that lost its database would be read as the new one's.
+        for taken in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm"), beside(&path, "-journal")] {
+            if fs::symlink_metadata(&taken).is_ok() {
+                return Err(StoreError::Exists { location: taken });
+            }
+        }
+        let draft = Draft::beside(&path)?;
+        connection::initialise(&draft.path)?;
+        match fs::hard_link(&draft.path, &path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::Exists { location: path });
+            }
+            result => result.map_err(|error| unreachable("making the database", error))?,
+        }
+        drop(draft);
+        private::sync_directory(directory_of(&path))
+            .map_err(|error| unreachable("making the database", error))?;
+        Self::open(&path)
+    }
+
+    /// Opens the store in a file. Nothing is read but what shows that it is one.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_waiting(path, BUSY)
+    }
+
+    /// Puts objects with this clock's time instead of the machine's, and tells ages by it.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    fn open_waiting(path: &Path, busy: Duration) -> Result<Self, StoreError> {
+        let path = resolve(path)?;
+        if private::check_file(&path)?.is_none() {
+            return Err(StoreError::Absent { location: path });
+        }
+        private::check_file(&beside(&path, "-wal"))?;
+        private::check_file(&beside(&path, "-shm"))?;
+        Ok(Self { pool: Pool::open(path, busy)?, clock: Arc::new(SystemClock) })
+    }
+
+    /// One transaction that writes. `write` says whether it is to be kept.
+    fn transact<T>(
+        &self,
+        write: impl FnOnce(&Transaction<'_>) -> Result<(T, Keep), StoreError>,
+    ) -> Result<T, StoreError> {
+        self.pool.write(|connection| {
+            let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
+                .map_err(|error| fault::of("waiting to write", error))?;
+            match write(&transaction)? {
+                (result, Keep::Yes) => {
+                    transaction.commit().map_err(fault::of_commit)?;
+                    Ok(result)
+                }
+                (result, Keep::No) => {
+                    transaction.rollback().map_err(|error| fault::of("rolling back", error))?;
+                    Ok(result)
+                }
+            }
+        })
+    }
+}
+
+/// Whether a transaction's changes stay.
+enum Keep {
+    Yes,
+    No,
+}
+
+impl Store for SqliteStore {
+    fn put(&self, objects: &[Object]) -> Result<(), StoreError> {
+        limits::objects(objects)?;
+        let mut rest = objects;
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(batch_length(rest));
+            self.transact(|transaction| {
+                insert(transaction, batch, self.clock.now())?;
+                Ok(((), Keep::Yes))
+            })?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn get(&self, ids: &[ObjectId]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.pool.read(|connection| {
+            // One look at the database for all ids; for a single one a statement is that by itself.
+            let transaction = (ids.len() > 1)
+                .then(|| Transaction::new_unchecked(connection, TransactionBehavior::Deferred))
+                .transpose()
+                .map_err(|error| fault::of("reading objects", error))?;
+            let found = ids.iter().map(|id| select(connection, *id)).collect();
+            drop(transaction);
+            found
+        })
+    }
+
+    fn delete(&self, ids: &[ObjectId]) -> Result<(), StoreError> {
+        for batch in ids.chunks(BATCH_OBJECTS) {
+            self.transact(|transaction| {
+                remove(transaction, batch)?;
+                Ok(((), Keep::Yes))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn list(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let failed = |error| fault::of("listing objects", error);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let now = self.clock.now();
+        self.pool.read(|connection| {
+            let mut statement;
+            let mut rows = if let Some(after) = after {
+                let sql = "SELECT id, created FROM object WHERE id > ?1 ORDER BY id LIMIT ?2";
+                statement = connection.prepare_cached(sql).map_err(failed)?;
+                statement.query((after.as_bytes().as_slice(), limit))
+            } else {
+                let sql = "SELECT id, created FROM object ORDER BY id LIMIT ?1";
+                statement = connection.prepare_cached(sql).map_err(failed)?;
+                statement.query([limit])
+            }
+            .map_err(failed)?;
+            let mut listed = Vec::new();
+            while let Some(row) = rows.next().map_err(failed)? {
+                listed.push(listed_row(row, now)?);
+            }
+            Ok(listed)
+        })
+    }
+
+    fn head(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.pool.read(select_head)
+    }
+
+    fn commit(
+        &self,
+        expected: Option<&[u8]>,
+        new: &[u8],
+        puts: &[Object],
+        deletes: &[ObjectId],
+    ) -> Result<Commit, StoreError> {
+        limits::commit(new, puts, deletes)?;
+        self.transact(|transaction| {
+            if select_head(transaction)?.as_deref() != expected {
+                return Ok((Commit::Conflict, Keep::No));
+            }
+            insert(transaction, puts, self.clock.now())?;
+            let updated = transaction
+                .prepare_cached("UPDATE head SET commits = commits + 1, bytes = ?1 WHERE only = 1")
+                .and_then(|mut statement| statement.execute([new]))
+                .map_err(|error| fault::of("writing the head", error))?;
+            if updated != 1 {
+                return Err(fault::damaged("the head's row is missing"));
+            }
+            remove(transaction, deletes)?;
+            Ok((Commit::Done, Keep::Yes))
+        })
+    }
+
+    fn watch(&self, seen: Option<Revision>, timeout: Duration) -> Result<Revision, StoreError> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut pause = WATCH_FIRST;
+        loop {
+            let now = self.pool.watch(data_version)?;
+            let left = deadline.map_or(WATCH_LONGEST, |end| end.saturating_duration_since(Instant::now()));
+            if seen != Some(now) || left.is_zero() {
+                return Ok(now);
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (2 * pause).min(WATCH_LONGEST);
+        }
+    }
+}
+
+/// How many of these objects go into one transaction: at least one, for there is one.
+fn batch_length(objects: &[Object]) -> usize {
+    let mut bytes = 0_usize;
+    let fits = objects.iter().take(BATCH_OBJECTS).take_while(|object| {
+        bytes = bytes.saturating_add(object.bytes.len());
+        bytes <= BATCH_BYTES
+    });
+    fits.count().max(1)
+}
+
+fn insert(transaction: &Transaction<'_>, objects: &[Object], now: Timestamp) -> Result<(), StoreError> {
+    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let mut statement = transaction
+        .prepare_cached("INSERT INTO object (id, created, bytes) VALUES (?1, ?2, ?3)")
+        .map_err(fault::of_insert)?;
+    // In order of id the pages of the index are met one after the other.
+    let mut sorted: Vec<&Object> = objects.iter().collect();
+    sorted.sort_unstable_by_key(|object| object.id);
+    for object in sorted {
+        statement
+            .execute((object.id.as_bytes().as_slice(), now, object.bytes.as_slice()))
+            .map_err(fault::of_insert)?;
+    }
+    Ok(())
+}
+
+fn remove(transaction: &Transaction<'_>, ids: &[ObjectId]) -> Result<(), StoreError> {
+    let failed = |error| fault::of("deleting objects", error);
+    let mut statement = transaction.prepare_cached("DELETE FROM object WHERE id = ?1").map_err(failed)?;
+    for id in ids {
+        statement.execute([id.as_bytes().as_slice()]).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn select(connection: &Connection, id: ObjectId) -> Result<Option<Vec<u8>>, StoreError> {
+    let failed = |error| fault::of("reading an object", error);
+    let mut statement =
+        connection.prepare_cached("SELECT bytes FROM object WHERE id = ?1").map_err(failed)?;
+    let mut rows = statement.query([id.as_bytes().as_slice()]).map_err(failed)?;
+    let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
+    match row.get_ref(0).map_err(failed)? {
+        ValueRef::Blob(bytes) if bytes.len() <= MAX_OBJECT_BYTES => Ok(Some(bytes.to_vec())),
+        _ => Err(fault::damaged(&format!("object {id} is no byte string of an object's size"))),
+    }
+}
+
+fn select_head(connection: &Connection) -> Result<Option<Vec<u8>>, StoreError> {
+    let failed = |error| fault::of("reading the head", error);
+    let mut statement =
+        connection.prepare_cached("SELECT commits, bytes FROM head WHERE only = 1").map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    let Some(row) = rows.next().map_err(failed)? else {
+        return Err(fault::damaged("the head's row is missing"));
+    };
+    match (row.get_ref(0).map_err(failed)?, row.get_ref(1).map_err(failed)?) {
+        (ValueRef::Integer(0), ValueRef::Null) => Ok(None),
+        (ValueRef::Integer(1..), ValueRef::Blob(bytes)) if bytes.len() <= MAX_HEAD_BYTES => {
+            Ok(Some(bytes.to_vec()))
+        }
+        _ => Err(fault::damaged("the head was removed, or is no byte string of a head's size")),
+    }
+}
+
+fn listed_row(row: &Row<'_>, now: Timestamp) -> Result<Listed, StoreError> {
+    let failed = |error| fault::of("listing objects", error);
+    let (id, created) = (row.get_ref(0).map_err(failed)?, row.get_ref(1).map_err(failed)?);
+    let (ValueRef::Blob(id), ValueRef::Integer(created)) = (id, created) else {
+        return Err(fault::damaged("an object's row holds what no row of ours does"));
+    };
+    let id = ObjectId::try_from(id).map_err(|_| fault::damaged("an object's id is not 16 bytes long"))?;
+    let created = u64::try_from(created).map_err(|_| fault::damaged("an object's time is negative"))?;
+    Ok(Listed { id, age: now.since(Timestamp::from_millis(created)) })
+}
+
+/// SQLite's own count of commits by other connections, as this connection sees it.
+fn data_version(connection: &Connection) -> Result<Revision, StoreError> {
+    connection
+        .prepare_cached("PRAGMA data_version")
+        .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)).optional())
+        .map_err(|error| fault::of("watching the database", error))?
+        .map(|version| Revision(version.cast_unsigned()))
+        .ok_or_else(|| fault::damaged("the database has no version"))
+}
+
+/// The path with every link above the file followed, in a directory that is the user's alone.
+fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+    let directory = match fs::canonicalize(directory_of(path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(StoreError::Absent { location: path.to_owned() });
+        }
+        result => result.map_err(|error| unreachable("looking at the directory", error))?,
+    };
+    private::check_directory(&directory)?;
+    let name = path.file_name().ok_or_else(|| StoreError::Absent { location: path.to_owned() })?;
+    Ok(directory.join(name))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn unreachable(context: &str, error: io::Error) -> StoreError {
+    StoreError::Unreachable { context: context.to_owned(), source: Box::new(error) }
+}
+
+/// A database on its way to its name; removed when dropped.
+struct Draft {
+    path: PathBuf,
+}
+
+impl Draft {
+    fn beside(path: &Path) -> Result<Self, StoreError> {
+        let mut number = 0_u32;
+        loop {
+            let draft = beside(path, &format!(".{}.{number}.new", std::process::id()));
+            match private::make_file(&draft) {
+                Ok(()) => return Ok(Self { path: draft }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1000 => number += 1,
+                Err(error) => return Err(unreachable("making the database", error)),
+            }
+        }
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // What cannot be removed is an empty store under a name that nobody looks at.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests;

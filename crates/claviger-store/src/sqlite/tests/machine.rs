@@ -1,0 +1,148 @@
+use super::*;
+use crate::contract::processes::{Other, whole_commit};
+use rustix::process::geteuid;
+use std::process::Command;
+
+/// A file system of its own, for which one must be root.
+struct Disk {
+    directory: tempfile::TempDir,
+}
+
+impl Disk {
+    fn of_bytes(size: u32) -> Self {
+        Self::mounted(&["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"])
+    }
+
+    /// A directory once more, where nothing can be written.
+    fn view_of(directory: &Path) -> Self {
+        let view = Self::mounted(&["--bind", directory.to_str().unwrap()]);
+        mount(&["-o", "remount,ro,bind"], view.directory.path());
+        view
+    }
+
+    fn mounted(arguments: &[&str]) -> Self {
+        let (directory, _) = place();
+        mount(arguments, directory.path());
+        Self { directory }
+    }
+}
+
+fn mount(arguments: &[&str], on: &Path) {
+    let status = Command::new("mount").args(arguments).arg(on).status().unwrap();
+    assert!(status.success(), "mount {arguments:?}");
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.directory.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_no_damage() {
+    let head = b"before the disk was full";
+    let begin = |path: &Path| {
+        let store = SqliteStore::create(path).unwrap();
+        assert_eq!(store.commit(None, head, &[contract::object("a")], &[]).unwrap(), Commit::Done);
+        store
+    };
+    let whole = |store: &SqliteStore| {
+        assert_eq!(store.head().unwrap().as_deref(), Some(head.as_slice()));
+        assert_eq!(store.get(&[contract::id("a")]).unwrap(), [Some(contract::object("a").bytes)]);
+    };
+    if geteuid().is_root() {
+        let disk = Disk::of_bytes(1 << 20);
+        let path = disk.directory.path().join("vault.db");
+        let store = begin(&path);
+        let ballast = disk.directory.path().join("ballast");
+        fs::write(&ballast, vec![1; 300_000]).unwrap();
+        let large = |number: u8| Object { id: contract::id(number), bytes: vec![number; 100_000] };
+        let refused = (0..20).find_map(|number| store.put(&[large(number)]).err()).unwrap();
+        assert!(matches!(refused, StoreError::Unreachable { .. }), "{refused:?}");
+        let refused = store.commit(Some(head), b"too much", &[large(99)], &[]);
+        assert!(
+            matches!(refused, Err(StoreError::Unreachable { .. } | StoreError::Ambiguous { .. })),
+            "{refused:?}"
+        );
+        whole(&store);
+        // With room again it goes on, in this process and in the next.
+        fs::remove_file(ballast).unwrap();
+        assert_eq!(store.commit(Some(head), head, &[large(99)], &[]).unwrap(), Commit::Done);
+        drop(store);
+        whole(&SqliteStore::open(&path).unwrap());
+    } else {
+        let (_directory, path) = place();
+        drop(begin(&path));
+        // No file may grow past 400 blocks, and the signal for that is ignored.
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\""]);
+        limited.arg(std::env::current_exe().unwrap());
+        let said = Other::start_by(limited, "fill", &sqlite_url(&path)).hear().unwrap();
+        assert!(said.starts_with("Unreachable") || said.starts_with("Ambiguous"), "{said}");
+        let store = SqliteStore::open(&path).unwrap();
+        whole(&store);
+        store.put(&[contract::object("b")]).unwrap();
+    }
+}
+
+#[test]
+fn what_cannot_be_written_can_be_read() {
+    let refuses = |path: &Path| {
+        let store = SqliteStore::open(path).unwrap();
+        assert_eq!(store.head().unwrap().as_deref(), Some(b"1".as_slice()));
+        for refused in [
+            store.put(&[contract::object("b")]),
+            store.delete(&[contract::id("a")]),
+            store.commit(Some(b"1"), b"2", &[], &[]).map(|_| ()),
+        ] {
+            assert!(matches!(refused, Err(StoreError::Unreachable { .. })), "{refused:?}");
+        }
+        assert_eq!(contract::all_ids(&store, 10), [contract::id("a")]);
+    };
+    let begin = |path: &Path| {
+        let store = SqliteStore::create(path).unwrap();
+        assert_eq!(store.commit(None, b"1", &[contract::object("a")], &[]).unwrap(), Commit::Done);
+        store
+    };
+    let (directory, path) = place();
+    let store = begin(&path);
+    if geteuid().is_root() {
+        let view = Disk::view_of(directory.path());
+        refuses(&view.directory.path().join("vault.db"));
+    } else {
+        drop(store);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        refuses(&path);
+    }
+}
+
+#[test]
+fn a_copy_made_while_writing_is_whole_or_refused() {
+    let (directory, path) = place();
+    SqliteStore::create(&path).unwrap();
+    let mut writer = Other::start("commit for ever", &sqlite_url(&path));
+    writer.hear().unwrap();
+    let mut whole = 0;
+    for number in 0..12 {
+        let copy = directory.path().join(format!("copy{number}.db"));
+        // By another program: if this one closed the file, SQLite would lose its locks on it. The log is copied first:
+        // then no checkpoint can take from the database what the copy of the log lacks.
+        for suffix in ["-wal", ""] {
+            let status =
+                Command::new("cp").arg(beside(&path, suffix)).arg(beside(&copy, suffix)).status().unwrap();
+            assert!(status.success());
+            fs::set_permissions(beside(&copy, suffix), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        // A copy can be torn in any way; then a call says so, or the vault will find objects that do not fit.
+        let Ok(store) = SqliteStore::open(&copy) else { continue };
+        let Ok(head) = store.head() else { continue };
+        assert_eq!(head.unwrap().len(), 4);
+        let _ = store.list(None, 1000);
+        whole += u32::from(whole_commit(&store).is_ok());
+        writer.hear().unwrap();
+    }
+    drop(writer);
+    // The original never suffers.
+    whole_commit(&SqliteStore::open(&path).unwrap()).unwrap();
+    println!("{whole} of 12 copies were whole");
+}
