@@ -79,7 +79,8 @@ def envelope(quick: bool) -> list[Row]:
             openssl.append(peers.openssl_gcm(size))
             lines = example("claviger-envelope", "bench_envelope", str(size))
             ours.append(float(lines[-1]["bytes_per_second"]))
-        mine, theirs = statistics.median(ours), statistics.median(openssl)
+        # The example counts its best round, the least disturbed one; so do we for openssl.
+        mine, theirs = max(ours), max(openssl)
         what = f"seal + open of {size} B, COSE included, against openssl's AES-256-GCM"
         figures = f"{mine / 1e6:,.0f} / {theirs / 1e6:,.0f} MB/s"
         if limit is None:
