@@ -95,6 +95,7 @@ pub const fn class_of_vault(error: &VaultError) -> ErrorClass {
         | VaultError::NotARecipient
         | VaultError::NoVault
         | VaultError::Damaged { .. }
+        | VaultError::Object { .. }
         | VaultError::Envelope(_) => ErrorClass::Damaged,
         VaultError::RolledBack { .. } => ErrorClass::RolledBack,
         VaultError::Token(error) => class_of_token(error),

@@ -85,7 +85,7 @@ pub struct EcPoint {
     pub y: [u8; 32],
 }
 
-/// A content-encryption key as one recipient can unwrap it: what a COSE_recipient carries.
+/// A content-encryption key as one recipient can unwrap it: what a `COSE_recipient` carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrappedCek {
     /// Whose key opens it.

@@ -140,7 +140,7 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// A token's PIN, as the bytes that C_Login takes.
+/// A token's PIN, as the bytes that `C_Login` takes.
 #[derive(Debug)]
 pub struct Pin(SecretBytes);
 

@@ -1,9 +1,10 @@
 //! What can go wrong with a vault, by what the caller can do about it.
 
+use crate::Fault;
 use claviger_envelope::EnvelopeError;
 use claviger_store::StoreError;
 use claviger_token::TokenError;
-use claviger_types::{Digest, EntropyError, Reference};
+use claviger_types::{Digest, EntropyError, ObjectId, Reference};
 
 /// Why the vault could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,16 @@ pub enum VaultError {
         /// What, and how.
         what: String,
     },
+    /// An object that the head vouches for is missing or altered.
+    #[error("the vault is damaged or was tampered with: the {what} object {object} is {}", fault.name())]
+    Object {
+        /// What the object is.
+        what: &'static str,
+        /// Its id in the store.
+        object: ObjectId,
+        /// What is wrong with it.
+        fault: Fault,
+    },
     /// The head is older than, or no successor of, the newest one that this host has seen.
     #[error("the vault was rolled back: {what}")]
     RolledBack {
@@ -144,7 +155,9 @@ impl std::fmt::Display for Missing {
             Self::Service => f.write_str("service"),
             Self::Credential => f.write_str("credential"),
             Self::Version(n) => write!(f, "version {n} of"),
-            Self::Deleted(n) => write!(f, "live version of (version {n} is deleted; `undelete` brings it back)"),
+            Self::Deleted(n) => {
+                write!(f, "live version of (version {n} is deleted; `undelete` brings it back)")
+            }
             Self::Destroyed(n) => write!(f, "value left of (version {n} is destroyed)"),
         }
     }

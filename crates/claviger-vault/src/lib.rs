@@ -1,1 +1,48 @@
-//! claviger: vault.
+//! The vault: immutable objects under one authenticated head, the key hierarchy, credentials and their versions.
+//!
+//! ```text
+//! KEK on a token -> CEK (one-time) -> vault key -HKDF-> name-index key, head-MAC key, metadata key
+//!                                  -> data key of a service, version n -> its credentials
+//! ```
+//!
+//! Everything that counts is reachable from the head by id and hash (`docs/format.md`), so a changed, missing or
+//! swapped object cannot go unseen. The way of the data:
+//!
+//! - [`Vault::open`] reads the head in a fixed order and trusts nothing before its MAC and the anchors agree (`open`,
+//!   `chain`, `anchor`).
+//! - A read walks from a verified head (`snapshot`) through the index (`index`) and the service object (`pages`) to an
+//!   envelope, and opens it with a data key that the token unwrapped (`keys`).
+//! - A write collects new objects and the ones they replace in a draft (`draft`) and swaps the head by
+//!   compare-and-set; whoever loses starts again on the fresh head (`session`).
+
+mod anchor;
+mod chain;
+mod credentials;
+mod draft;
+mod error;
+mod format;
+mod gc;
+mod import;
+mod index;
+mod keys;
+mod marks;
+mod model;
+mod open;
+mod pages;
+mod progress;
+mod session;
+mod snapshot;
+#[cfg(test)]
+mod testing;
+mod verify;
+
+pub use anchor::{Anchor, FileAnchor, Seen};
+pub use error::{Missing, VaultError};
+pub use model::{
+    Changed, Credential, CredentialInfo, DEFAULT_MAX_VERSIONS, Damage, Fault, GcOptions, GcReport,
+    ImportEntry, ImportOptions, ImportReport, MAX_CREDENTIALS, MOST_VERSIONS, RecipientInfo, Set, Status,
+    VerifyReport, VersionInfo, VersionState, Versions, Written,
+};
+pub use open::{Accept, Parts, Pinned};
+pub use progress::{Progress, Silent};
+pub use session::Vault;

@@ -1,7 +1,9 @@
 //! What the vault tells about credentials, and what it is asked to do. Nothing here but [`Credential`], [`Set`] and
 //! [`ImportEntry`] holds a secret.
 
-use claviger_types::{CredentialName, Digest, Kind, RecipientId, Reference, Scheme, ServiceName, Timestamp, Value, VaultId};
+use claviger_types::{
+    CredentialName, Digest, Kind, RecipientId, Reference, Scheme, ServiceName, Timestamp, Value, VaultId,
+};
 
 /// How many versions a credential keeps unless told otherwise.
 pub const DEFAULT_MAX_VERSIONS: u32 = 10;
@@ -166,13 +168,16 @@ pub struct ImportOptions {
 /// What an import did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportReport {
+    /// Whether anything was written. With `dry_run`, or while entries differ and may not be overwritten, the rest of
+    /// the report says what would be.
+    pub applied: bool,
     /// Credentials that were new.
     pub created: Vec<Reference>,
     /// Credentials that got a new version because they differed and `overwrite` was given.
     pub updated: Vec<Reference>,
     /// How many the vault has already, with the same value.
     pub unchanged: u64,
-    /// Credentials that differ and were left as they are; nothing at all is written while there is one.
+    /// Credentials that differ and may not be overwritten; nothing at all is written while there is one.
     pub differing: Vec<Reference>,
     /// How many were opened again and compared, of what was written.
     pub verified: u64,

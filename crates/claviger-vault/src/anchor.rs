@@ -1,0 +1,126 @@
+//! Anchors: the newest head that was seen, kept where whoever writes the store cannot reach. An anchor is raised and
+//! never lowered; a head that is older, or does not descend from it, is a roll-back.
+
+use crate::VaultError;
+use claviger_types::Digest;
+use rustix::fs::{FlockOperation, flock};
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+/// A head, by its place in the chain and its digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// The head's epoch.
+    pub epoch: u64,
+    /// SHA-256 of the head's bytes.
+    pub digest: Digest,
+}
+
+/// A place that remembers the newest head.
+pub trait Anchor: Send + Sync {
+    /// Where that is, for messages.
+    fn location(&self) -> String;
+
+    /// The newest head that was seen; `None` if the anchor was never set or is gone.
+    fn read(&self) -> Result<Option<Seen>, VaultError>;
+
+    /// Raises the anchor to `to` if it stands lower, under a lock; one that stands higher already stays. A missing one
+    /// is an error unless `create`.
+    fn raise(&self, to: Seen, create: bool) -> Result<(), VaultError>;
+
+    /// Sets the anchor to a head that an administrator vouched for, whatever it said before.
+    fn reset(&self, to: Seen) -> Result<(), VaultError>;
+}
+
+/// An anchor in a file of its own: one line, `EPOCH DIGEST`.
+#[derive(Debug)]
+pub struct FileAnchor {
+    path: PathBuf,
+}
+
+/// The longest line that an anchor file may hold.
+const MOST_BYTES: u64 = 128;
+
+impl FileAnchor {
+    /// The anchor in this file, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    fn error(&self, action: &'static str, source: io::Error) -> VaultError {
+        VaultError::Anchor { location: self.location(), action, source }
+    }
+
+    fn parse(text: &str) -> Option<Seen> {
+        let (epoch, digest) = text.strip_suffix('\n')?.split_once(' ')?;
+        Some(Seen { epoch: epoch.parse().ok()?, digest: digest.parse().ok()? })
+    }
+
+    /// Runs `change` under the lock that all raisers take: a file beside the anchor, since the anchor itself is
+    /// replaced.
+    fn locked(&self, change: impl FnOnce() -> Result<(), VaultError>) -> Result<(), VaultError> {
+        let broken = |error| self.error("raised", error);
+        if let Some(directory) = self.path.parent().filter(|directory| !directory.exists()) {
+            fs::create_dir_all(directory).map_err(broken)?;
+            fs::set_permissions(directory, Permissions::from_mode(0o700)).map_err(broken)?;
+        }
+        let lock = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(self.path.with_extension("lock"))
+            .map_err(broken)?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(|error| broken(error.into()))?;
+        change()
+    }
+
+    /// Replaces the file whole: a crash leaves the old line or the new one, and both are heads that were seen.
+    fn write(&self, seen: Seen) -> io::Result<()> {
+        let fresh = self.path.with_extension("new");
+        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(format!("{} {}\n", seen.epoch, seen.digest).as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&fresh, &self.path)?;
+        File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    }
+}
+
+impl Anchor for FileAnchor {
+    fn location(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn read(&self) -> Result<Option<Seen>, VaultError> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.error("read", error)),
+        };
+        let mut text = String::new();
+        file.take(MOST_BYTES).read_to_string(&mut text).map_err(|error| self.error("read", error))?;
+        Self::parse(&text).map(Some).ok_or_else(|| {
+            self.error("read", io::Error::new(io::ErrorKind::InvalidData, "it holds no anchor"))
+        })
+    }
+
+    fn raise(&self, to: Seen, create: bool) -> Result<(), VaultError> {
+        self.locked(|| match self.read()? {
+            Some(seen) if seen.epoch >= to.epoch => Ok(()),
+            None if !create => {
+                Err(VaultError::RolledBack { what: format!("the anchor {} is gone", self.location()) })
+            }
+            _ => self.write(to).map_err(|error| self.error("raised", error)),
+        })
+    }
+
+    fn reset(&self, to: Seen) -> Result<(), VaultError> {
+        self.locked(|| self.write(to).map_err(|error| self.error("raised", error)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! What a commit will put and delete.
+
+use crate::{VaultError, session::BATCH, snapshot::Snapshot};
+use claviger_envelope::{ObjectContext, ObjectKind, seal_object};
+use claviger_store::{Object, Store};
+use claviger_types::{Entropy, Link, ObjectId, VaultId};
+
+/// A draft that holds more bytes than this puts some of them into the store ahead of the commit.
+const MOST_BYTES_HELD: usize = 16 << 20;
+
+/// New objects, and the ones that they replace: what only the old head reaches.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    /// What is still to be put.
+    pub(crate) puts: Vec<Object>,
+    /// What the new head will not reach.
+    pub(crate) deletes: Vec<ObjectId>,
+    /// What is in the store already, and is garbage unless the commit succeeds.
+    pub(crate) staged: Vec<ObjectId>,
+    held: usize,
+}
+
+impl Draft {
+    /// Puts bytes under a fresh id.
+    pub(crate) fn put(&mut self, bytes: Vec<u8>, entropy: &dyn Entropy) -> Result<Link, VaultError> {
+        let id = ObjectId::random(entropy)?;
+        Ok(self.hold(id, bytes))
+    }
+
+    /// Seals metadata under a key of its own and puts it under a fresh id.
+    pub(crate) fn put_sealed(
+        &mut self,
+        snapshot: &Snapshot,
+        kind: ObjectKind,
+        plaintext: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<Link, VaultError> {
+        self.put_sealed_under(&snapshot.keys.metadata, snapshot.payload.vault, kind, plaintext, entropy)
+    }
+
+    /// The same where there is no head yet.
+    pub(crate) fn put_sealed_under(
+        &mut self,
+        metadata_key: &claviger_types::Key256,
+        vault: VaultId,
+        kind: ObjectKind,
+        plaintext: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<Link, VaultError> {
+        let id = ObjectId::random(entropy)?;
+        let bytes = seal_object(metadata_key, ObjectContext { vault, kind, id }, plaintext, entropy)?;
+        Ok(self.hold(id, bytes))
+    }
+
+    fn hold(&mut self, id: ObjectId, bytes: Vec<u8>) -> Link {
+        let link = Link::to(id, &bytes);
+        self.held += bytes.len();
+        self.puts.push(Object { id, bytes });
+        link
+    }
+
+    /// Puts what the draft holds into the store if it has grown large, so that no change is bounded by memory.
+    pub(crate) fn spill(&mut self, store: &dyn Store) -> Result<(), VaultError> {
+        if self.held > MOST_BYTES_HELD {
+            self.stage(store, self.puts.len())?;
+        }
+        Ok(())
+    }
+
+    /// Puts the first `count` objects ahead of the commit.
+    pub(crate) fn stage(&mut self, store: &dyn Store, count: usize) -> Result<(), VaultError> {
+        let early: Vec<Object> = self.puts.drain(..count.min(self.puts.len())).collect();
+        self.held -= early.iter().map(|object| object.bytes.len()).sum::<usize>().min(self.held);
+        self.staged.extend(early.iter().map(|object| object.id));
+        early.chunks(BATCH).try_for_each(|batch| store.put(batch)).map_err(VaultError::from)
+    }
+
+    /// Gives up an object that the new head will not reach.
+    pub(crate) fn replace(&mut self, link: &Link) {
+        self.deletes.push(link.id);
+    }
+}

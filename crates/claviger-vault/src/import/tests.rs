@@ -1,0 +1,113 @@
+use crate::{
+    ImportEntry, ImportOptions, ImportReport, Silent, Vault, VaultError, Versions,
+    testing::{Bench, api_key, faults, get, reference, set},
+};
+use claviger_store::Store;
+use claviger_types::{CredentialName, ServiceName};
+
+fn entries(names: impl IntoIterator<Item = (String, String)>) -> Vec<ImportEntry> {
+    let entry = |(service, value): (String, String)| ImportEntry {
+        service: ServiceName::new(service).unwrap(),
+        name: CredentialName::new("api_key").unwrap(),
+        value: api_key(&value),
+    };
+    names.into_iter().map(entry).collect()
+}
+
+fn many(count: usize, value: &str) -> Vec<ImportEntry> {
+    entries((0..count).map(|n| (format!("service {n}"), format!("{value} {n}"))))
+}
+
+fn import(vault: &Vault, entries: Vec<ImportEntry>, overwrite: bool) -> Result<ImportReport, VaultError> {
+    vault.import(entries, ImportOptions { overwrite, dry_run: false }, &Silent)
+}
+
+#[test]
+fn everything_comes_in_at_once_and_a_second_time_nothing_changes() {
+    let (bench, vault) = Bench::new();
+    let before = vault.head().unwrap().epoch;
+    let report = import(&vault, many(700, "value"), false).unwrap();
+    assert_eq!((report.applied, report.created.len(), report.verified), (true, 700, 700));
+    assert!(report.verified_by_token >= 20);
+    assert_eq!(vault.head().unwrap().epoch, before + 1, "one swap of the head");
+    let vault = bench.open().unwrap();
+    assert_eq!(get(&vault, "service 699").unwrap(), "value 699");
+    assert_eq!(vault.verify(&Silent).unwrap().garbage, 0);
+
+    let report = import(&vault, many(700, "value"), false).unwrap();
+    assert_eq!((report.applied, report.unchanged, report.created.len()), (false, 700, 0));
+    assert_eq!(vault.head().unwrap().epoch, before + 1);
+}
+
+#[test]
+fn what_differs_is_listed_and_needs_overwrite() {
+    let (_bench, vault) = Bench::new();
+    set(&vault, "service 1", "mine").unwrap();
+    set(&vault, "service 2", "value 2").unwrap();
+    set(&vault, "service 3", "value 3").unwrap();
+    vault.delete(&reference("service 3"), &Versions::Newest).unwrap();
+    let report = import(&vault, many(5, "value"), false).unwrap();
+    assert!(!report.applied);
+    assert_eq!(report.differing, [reference("service 1/api_key"), reference("service 3/api_key")]);
+    assert!(get(&vault, "service 0").is_err(), "nothing was written");
+
+    let report = import(&vault, many(5, "value"), true).unwrap();
+    assert_eq!(
+        (report.applied, report.updated.len(), report.created.len(), report.unchanged),
+        (true, 2, 2, 1)
+    );
+    assert_eq!(get(&vault, "service 1").unwrap(), "value 1");
+    assert_eq!(vault.history(&reference("service 1")).unwrap().current, 2);
+    assert_eq!(vault.verify(&Silent).unwrap().garbage, 0);
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let (bench, vault) = Bench::new();
+    let before = bench.store.list(None, usize::MAX).unwrap().len();
+    let report =
+        vault.import(many(3, "v"), ImportOptions { overwrite: false, dry_run: true }, &Silent).unwrap();
+    assert_eq!((report.applied, report.created.len()), (false, 3));
+    assert_eq!(bench.store.list(None, usize::MAX).unwrap().len(), before);
+}
+
+#[test]
+fn the_same_entry_twice_is_refused() {
+    let (_bench, vault) = Bench::new();
+    let twice = entries([("s".to_owned(), "1".to_owned()), ("s".to_owned(), "2".to_owned())]);
+    assert!(matches!(import(&vault, twice, false), Err(VaultError::Invalid { .. })));
+}
+
+/// The store fails or dies at every call in turn: afterwards the vault is as it was, or has everything.
+#[test]
+fn a_failure_anywhere_leaves_all_or_nothing() {
+    for (kind, fault) in faults().into_iter().enumerate() {
+        for call in 0.. {
+            let (bench, vault) = Bench::new();
+            set(&vault, "service 1", "value 1").unwrap();
+            let present = bench.store.list(None, usize::MAX).unwrap().len();
+            let before = bench.store.calls();
+            bench.store.inject(call, fault());
+            let outcome = import(&vault, many(40, "value"), false);
+            let used = bench.store.calls() - before;
+            bench.store.restart();
+            let vault = bench.open().unwrap();
+            let there = (0..40).filter(|n| get(&vault, &format!("service {n}")).is_ok()).count();
+            assert!(there == 1 || there == 40, "{there} services after a fault at call {call}");
+            assert_eq!(vault.verify(&Silent).unwrap().damage, []);
+            if outcome.is_ok() {
+                assert_eq!(there, 40);
+            } else if kind == 0 && there == 1 {
+                assert_eq!(
+                    bench.store.list(None, usize::MAX).unwrap().len(),
+                    present,
+                    "staged objects are deleted"
+                );
+            }
+            if used <= call {
+                assert!(outcome.is_ok());
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! A service and its credentials: in one sealed object while they are few, in pages when they are many.
+
+use crate::{
+    MAX_CREDENTIALS, VaultError,
+    draft::Draft,
+    format::{CredentialRecord, Leaf, PageRef, ServiceObject, ServicePage, decode, encode, service::place},
+    snapshot::Snapshot,
+};
+use claviger_envelope::ObjectKind;
+use claviger_types::{Digest, Entropy, Link, ServiceName};
+
+/// A page that grows beyond this many bytes of records is split in two; with its envelope it stays within 64 KiB.
+const PAGE_LIMIT: usize = 60 << 10;
+
+/// A service as it was read.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) name: ServiceName,
+    object: ServiceObject,
+}
+
+impl Service {
+    /// A service without credentials.
+    pub(crate) fn new(name: &ServiceName) -> Self {
+        let object = ServiceObject {
+            name: name.as_str().to_owned(),
+            tags: Vec::new(),
+            rotate_days: None,
+            credentials: Vec::new(),
+            pages: Vec::new(),
+        };
+        Self { name: name.clone(), object }
+    }
+
+    /// The service that a leaf links to. Its name must be the one that the leaf stands for.
+    pub(crate) fn load(snapshot: &Snapshot, leaf: &Leaf) -> Result<Self, VaultError> {
+        let plain = snapshot.read_sealed("service", ObjectKind::Service, &leaf.object)?;
+        let object: ServiceObject = decode("a service", plain.expose())?;
+        let damaged = |why: &str| VaultError::Damaged { what: format!("a service object {why}") };
+        let name = ServiceName::new(object.name.as_str()).map_err(|_| damaged("has no possible name"))?;
+        if snapshot.index_name(&name)? != leaf.name {
+            return Err(damaged("stands in another's place"));
+        }
+        if !object.credentials.is_empty() && !object.pages.is_empty() {
+            return Err(damaged("has credentials and pages at once"));
+        }
+        check_order(object.credentials.iter().map(CredentialRecord::place))?;
+        check_order(object.pages.iter().map(|page| page.first))?;
+        Ok(Self { name, object })
+    }
+
+    /// How many credentials there are.
+    pub(crate) fn len(&self) -> usize {
+        let paged = self.object.pages.iter().map(|page| usize::try_from(page.count).unwrap_or(usize::MAX));
+        paged.fold(self.object.credentials.len(), usize::saturating_add)
+    }
+
+    /// The pages that this service links to.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &Link> {
+        self.object.pages.iter().map(|page| &page.link)
+    }
+
+    /// The credential of that name.
+    pub(crate) fn find(
+        &self,
+        snapshot: &Snapshot,
+        name: &str,
+    ) -> Result<Option<CredentialRecord>, VaultError> {
+        let place = place(name);
+        let here = |records: &[CredentialRecord]| records.iter().find(|record| record.name == name).cloned();
+        if self.object.pages.is_empty() {
+            return Ok(here(&self.object.credentials));
+        }
+        let after = self.object.pages.partition_point(|page| page.first <= place);
+        match after.checked_sub(1).and_then(|index| self.object.pages.get(index)) {
+            Some(page) => Ok(here(&load_page(snapshot, page)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Every credential, in order of place.
+    pub(crate) fn all(&self, snapshot: &Snapshot) -> Result<Vec<CredentialRecord>, VaultError> {
+        let mut all = self.object.credentials.clone();
+        for page in &self.object.pages {
+            all.extend(load_page(snapshot, page)?);
+        }
+        Ok(all)
+    }
+
+    /// Writes the service with one credential changed, or taken out. Only the page that holds it is made anew.
+    pub(crate) fn write_one(
+        mut self,
+        snapshot: &Snapshot,
+        name: &str,
+        record: Option<CredentialRecord>,
+        draft: &mut Draft,
+        entropy: &dyn Entropy,
+    ) -> Result<Link, VaultError> {
+        let place = place(name);
+        if self.object.pages.is_empty() {
+            let mut records = std::mem::take(&mut self.object.credentials);
+            change(&mut records, name, place, record);
+            return self.write_all(snapshot, records, draft, entropy);
+        }
+        let index = self.object.pages.partition_point(|page| page.first <= place).saturating_sub(1);
+        let Some(page) = self.object.pages.get(index) else {
+            return Err(VaultError::Damaged { what: "a service lost a page".to_owned() });
+        };
+        let mut records = load_page(snapshot, page)?;
+        draft.replace(&page.link);
+        change(&mut records, name, place, record);
+        let fresh = write_pages(snapshot, records, draft, entropy)?;
+        self.object.pages.splice(index..=index, fresh);
+        if let Some(first) = self.object.pages.first_mut() {
+            first.first = Digest::from_bytes([0; 32]);
+        }
+        self.seal(snapshot, draft, entropy)
+    }
+
+    /// Writes the service with these credentials, in order of place, and no others.
+    pub(crate) fn write_all(
+        mut self,
+        snapshot: &Snapshot,
+        records: Vec<CredentialRecord>,
+        draft: &mut Draft,
+        entropy: &dyn Entropy,
+    ) -> Result<Link, VaultError> {
+        for page in std::mem::take(&mut self.object.pages) {
+            draft.replace(&page.link);
+        }
+        if size(&records)? <= PAGE_LIMIT {
+            self.object.credentials = records;
+        } else {
+            self.object.credentials = Vec::new();
+            self.object.pages = write_pages(snapshot, records, draft, entropy)?;
+            if let Some(first) = self.object.pages.first_mut() {
+                first.first = Digest::from_bytes([0; 32]);
+            }
+        }
+        self.seal(snapshot, draft, entropy)
+    }
+
+    fn seal(
+        &self,
+        snapshot: &Snapshot,
+        draft: &mut Draft,
+        entropy: &dyn Entropy,
+    ) -> Result<Link, VaultError> {
+        if self.len() > MAX_CREDENTIALS {
+            return Err(VaultError::Invalid {
+                reason: format!(
+                    "a service holds at most {MAX_CREDENTIALS} credentials; name a second service"
+                ),
+            });
+        }
+        draft.put_sealed(snapshot, ObjectKind::Service, &encode("a service", &self.object)?, entropy)
+    }
+}
+
+/// Reads a page.
+pub(crate) fn load_page(snapshot: &Snapshot, page: &PageRef) -> Result<Vec<CredentialRecord>, VaultError> {
+    let plain = snapshot.read_sealed("service page", ObjectKind::Page, &page.link)?;
+    let ServicePage { credentials } = decode("a service page", plain.expose())?;
+    check_order(credentials.iter().map(CredentialRecord::place))?;
+    if u32::try_from(credentials.len()) != Ok(page.count) {
+        return Err(VaultError::Damaged {
+            what: "a service page has another length than it should".to_owned(),
+        });
+    }
+    Ok(credentials)
+}
+
+impl Service {
+    /// The page table, for whoever must go on when a page cannot be read.
+    pub(crate) fn page_table(&self) -> &[PageRef] {
+        &self.object.pages
+    }
+
+    /// The credentials that stand in the service object itself.
+    pub(crate) fn inline(&self) -> &[CredentialRecord] {
+        &self.object.credentials
+    }
+}
+
+fn change(records: &mut Vec<CredentialRecord>, name: &str, place: Digest, record: Option<CredentialRecord>) {
+    records.retain(|present| present.name != name);
+    if let Some(record) = record {
+        let position = records.partition_point(|present| present.place() < place);
+        records.insert(position, record);
+    }
+}
+
+fn size(records: &[CredentialRecord]) -> Result<usize, VaultError> {
+    records.iter().map(|record| Ok(encode("a credential", record)?.len())).sum()
+}
+
+/// Cuts records into pages that fit, by halves.
+fn write_pages(
+    snapshot: &Snapshot,
+    mut records: Vec<CredentialRecord>,
+    draft: &mut Draft,
+    entropy: &dyn Entropy,
+) -> Result<Vec<PageRef>, VaultError> {
+    let Some(first) = records.first().map(CredentialRecord::place) else { return Ok(Vec::new()) };
+    if records.len() > 1 && size(&records)? > PAGE_LIMIT {
+        let rest = records.split_off(records.len() / 2);
+        let mut pages = write_pages(snapshot, records, draft, entropy)?;
+        pages.extend(write_pages(snapshot, rest, draft, entropy)?);
+        return Ok(pages);
+    }
+    let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+    let plain = encode("a service page", &ServicePage { credentials: records })?;
+    let link = draft.put_sealed(snapshot, ObjectKind::Page, &plain, entropy)?;
+    Ok(vec![PageRef { first, count, link }])
+}
+
+fn check_order(places: impl Iterator<Item = Digest>) -> Result<(), VaultError> {
+    let mut last = None;
+    for place in places {
+        if last.is_some_and(|last| last >= place) {
+            return Err(VaultError::Damaged { what: "a service's credentials are out of order".to_owned() });
+        }
+        last = Some(place);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

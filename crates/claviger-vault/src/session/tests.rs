@@ -1,0 +1,94 @@
+use crate::{
+    Silent, Versions,
+    testing::{Bench, faults, get, reference, set},
+};
+use claviger_store::Store;
+
+#[test]
+fn writers_on_many_threads_and_vaults_lose_nothing() {
+    let (bench, _vault) = Bench::new();
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let bench = &bench;
+            scope.spawn(move || {
+                let vault = bench.open().unwrap();
+                for n in 0..10 {
+                    set(&vault, &format!("own {writer}/{n}"), "value").unwrap();
+                    set(&vault, "shared/counter", "value").unwrap();
+                }
+            });
+        }
+    });
+    let vault = bench.open().unwrap();
+    assert_eq!(vault.list(None).unwrap().len(), 81);
+    assert_eq!(
+        vault.history(&reference("shared")).unwrap().current,
+        80,
+        "each write is a version of its own"
+    );
+    let report = vault.verify(&Silent).unwrap();
+    assert_eq!((report.damage.len(), report.garbage), (0, 0));
+}
+
+#[test]
+fn readers_are_never_told_of_damage_while_others_write() {
+    let (bench, vault) = Bench::new();
+    for n in 0..20 {
+        set(&vault, &n.to_string(), "value").unwrap();
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..200 {
+                set(&vault, &(n % 20).to_string(), "value").unwrap();
+            }
+            vault.destroy(&reference("3"), &Versions::All).unwrap();
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let vault = bench.open().unwrap();
+                for n in 0..200 {
+                    if n % 20 != 3 {
+                        assert_eq!(get(&vault, &(n % 20).to_string()).unwrap(), "value");
+                    }
+                }
+                vault.verify(&Silent).unwrap().damage.iter().for_each(|damage| panic!("{damage:?}"));
+            });
+        }
+    });
+}
+
+/// The store fails, or everything after a point is lost, at every call of a few writes: reopened, the vault holds the
+/// old version or the new one of each, whole, and goes on working.
+#[test]
+fn a_crash_at_any_call_leaves_the_old_or_the_new() {
+    for fault in faults() {
+        for call in 0.. {
+            let (bench, vault) = Bench::new();
+            set(&vault, "a", "1").unwrap();
+            set(&vault, "c", "1").unwrap();
+            set(&vault, "c", "2").unwrap();
+            let before = bench.store.calls();
+            bench.store.inject(call, fault());
+            let outcomes = [
+                set(&vault, "a", "2").is_ok(),
+                set(&vault, "b/x", "1").is_ok(),
+                vault.destroy(&reference("c"), &Versions::These(vec![1])).is_ok(),
+            ];
+            let used = bench.store.calls() - before;
+            bench.store.restart();
+            let vault = bench.open().unwrap();
+            let a = get(&vault, "a").unwrap();
+            assert!(a == "2" || (a == "1" && !outcomes[0]), "call {call}");
+            assert_eq!(get(&vault, "c").unwrap(), "2", "call {call}");
+            assert!(get(&vault, "b").is_ok() || !outcomes[1], "call {call}");
+            assert_eq!(vault.verify(&Silent).unwrap().damage, [], "call {call}");
+            set(&vault, "a", "3").unwrap();
+            assert_eq!(get(&vault, "a").unwrap(), "3");
+            if used <= call {
+                assert_eq!(outcomes, [true; 3]);
+                break;
+            }
+        }
+    }
+    assert!(Bench::new().0.store.head().unwrap().is_some());
+}

@@ -1,0 +1,141 @@
+//! A vault on a store in memory, for tests.
+
+use crate::{Anchor, Parts, Pinned, Seen, Set, Vault, VaultError};
+use claviger_store::{Fault, MemoryStore, Store, StoreError};
+use claviger_token::{Token, software::SoftwareToken};
+use claviger_types::{
+    Clock, Key256, Kind, ManualClock, OsEntropy, RecipientId, Reference, Scheme, SecretBytes, Timestamp,
+    Value, VaultId,
+};
+use std::sync::{Arc, Mutex};
+
+/// An anchor that lasts as long as the test.
+#[derive(Default, Clone)]
+pub(crate) struct MemoryAnchor(pub(crate) Arc<Mutex<Option<Seen>>>);
+
+impl Anchor for MemoryAnchor {
+    fn location(&self) -> String {
+        "in memory".to_owned()
+    }
+
+    fn read(&self) -> Result<Option<Seen>, VaultError> {
+        Ok(*self.0.lock().unwrap())
+    }
+
+    fn raise(&self, to: Seen, create: bool) -> Result<(), VaultError> {
+        let mut seen = self.0.lock().unwrap();
+        match *seen {
+            None if !create => return Err(VaultError::RolledBack { what: "the anchor is gone".to_owned() }),
+            Some(present) if present.epoch >= to.epoch => {}
+            _ => *seen = Some(to),
+        }
+        Ok(())
+    }
+
+    fn reset(&self, to: Seen) -> Result<(), VaultError> {
+        *self.0.lock().unwrap() = Some(to);
+        Ok(())
+    }
+}
+
+/// Everything a vault is made of, so that it can be opened again and again.
+pub(crate) struct Bench {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) token: Arc<dyn Token>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) anchor: MemoryAnchor,
+    pub(crate) pinned: Pinned,
+}
+
+impl Bench {
+    /// A bench, and the vault that was made on it.
+    pub(crate) fn new() -> (Self, Vault) {
+        Self::with_scheme(Scheme::A256Kw)
+    }
+
+    pub(crate) fn with_scheme(scheme: Scheme) -> (Self, Vault) {
+        let recipient = RecipientId::random(&OsEntropy).unwrap();
+        let mut bench = Self {
+            store: Arc::new(MemoryStore::new()),
+            token: Arc::new(SoftwareToken::generate(recipient, scheme, Arc::new(OsEntropy)).unwrap()),
+            clock: Arc::new(ManualClock::at(Timestamp::from_millis(1_800_000_000_000))),
+            anchor: MemoryAnchor::default(),
+            pinned: Pinned { vault: VaultId::random(&OsEntropy).unwrap(), fingerprint: None, recipient },
+        };
+        let vault = Vault::init(bench.parts(), Key256::random(&OsEntropy).unwrap()).unwrap();
+        bench.pinned.fingerprint = Some(vault.fingerprint().unwrap());
+        (bench, vault)
+    }
+
+    pub(crate) fn parts(&self) -> Parts {
+        Parts {
+            store: Arc::clone(&self.store) as Arc<dyn Store>,
+            token: Arc::clone(&self.token),
+            entropy: Arc::new(OsEntropy),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            anchors: vec![Box::new(self.anchor.clone())],
+            pinned: self.pinned,
+        }
+    }
+
+    pub(crate) fn open(&self) -> Result<Vault, VaultError> {
+        Vault::open(self.parts())
+    }
+
+    /// Everything that lies in the store, to be put back later.
+    pub(crate) fn copy(&self) -> Copy {
+        let ids: Vec<_> = self.store.list(None, usize::MAX).unwrap().iter().map(|listed| listed.id).collect();
+        let bytes = self.store.get(&ids).unwrap();
+        Copy { head: self.store.head().unwrap(), objects: ids.into_iter().zip(bytes).collect() }
+    }
+
+    /// Makes the store what it was.
+    pub(crate) fn put_back(&self, copy: &Copy) {
+        for listed in self.store.list(None, usize::MAX).unwrap() {
+            self.store.tamper(listed.id, None);
+        }
+        for (id, bytes) in &copy.objects {
+            self.store.tamper(*id, bytes.clone());
+        }
+        self.store.tamper_head(copy.head.clone());
+    }
+}
+
+pub(crate) struct Copy {
+    pub(crate) head: Option<Vec<u8>>,
+    pub(crate) objects: Vec<(claviger_types::ObjectId, Option<Vec<u8>>)>,
+}
+
+pub(crate) fn reference(text: &str) -> Reference {
+    text.parse().unwrap()
+}
+
+pub(crate) fn api_key(text: &str) -> Value {
+    Value::single(Kind::ApiKey, SecretBytes::copy_of(text.as_bytes()))
+}
+
+pub(crate) fn set(vault: &Vault, at: &str, text: &str) -> Result<u64, VaultError> {
+    let set = Set { reference: reference(at), value: api_key(text), cas: None, max_versions: None };
+    vault.set(&set).map(|written| written.version)
+}
+
+pub(crate) fn get(vault: &Vault, at: &str) -> Result<String, VaultError> {
+    let credential = vault.get(&reference(at), None)?;
+    let value = &credential.value.fields["value"];
+    Ok(String::from_utf8(value.stored().expose().to_vec()).unwrap())
+}
+
+/// One of each thing that can happen to a call of the store.
+pub(crate) fn faults() -> [fn() -> Fault; 4] {
+    [
+        || {
+            Fault::Fail(StoreError::Unreachable {
+                context: "a test".to_owned(),
+                source: "no more room".into(),
+            })
+        },
+        || Fault::CrashBefore,
+        || Fault::CrashAfter,
+        || Fault::LoseAnswer,
+    ]
+}

@@ -1,0 +1,277 @@
+//! Reading everything that the head reaches, and naming what is damaged. One damaged object ends nothing: the walk goes
+//! on with what it can still reach.
+
+use crate::{
+    Damage, Fault, Progress, Vault, VaultError, VerifyReport, chain,
+    format::{CredentialRecord, Leaf, PageRef, head::archive_id},
+    index,
+    marks::Marks,
+    pages::{Service, load_page},
+    session::BATCH,
+    snapshot::Snapshot,
+};
+use claviger_envelope::{DataKeyEnvelope, ObjectKind};
+use claviger_types::{CredentialName, Digest, Link, ObjectId, ServiceName};
+
+impl Vault {
+    /// Reads everything that the head reaches. The report names every damaged object by service and credential where
+    /// what is above it can still be read.
+    pub fn verify(&self, progress: &dyn Progress) -> Result<VerifyReport, VaultError> {
+        progress.begin("verifying", None);
+        self.settled(|snapshot| {
+            let (mut report, marks) = self.mark(snapshot, progress)?;
+            if let Err(VaultError::RolledBack { what }) = self.anchored(snapshot) {
+                report.rolled_back = Some(what);
+            }
+            report.kept_heads = marks.heads;
+            marks.all.unmarked(self.store.as_ref(), &mut |_| {
+                report.garbage += 1;
+                Ok(())
+            })?;
+            Ok((report.damage.is_empty(), report))
+        })
+    }
+
+    /// Runs a walk; damage that it finds counts only if the head stayed the same, since another writer deletes what
+    /// its own commit replaced.
+    fn settled<T>(
+        &self,
+        mut walk: impl FnMut(&Snapshot) -> Result<(bool, T), VaultError>,
+    ) -> Result<T, VaultError> {
+        loop {
+            let snapshot = self.fresh()?;
+            let (sound, outcome) = walk(&snapshot)?;
+            if sound || self.fresh()?.digest == snapshot.digest {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    fn anchored(&self, snapshot: &Snapshot) -> Result<(), VaultError> {
+        self.anchors.iter().try_for_each(|anchor| {
+            chain::check(self.store.as_ref(), &snapshot.payload, &snapshot.digest, anchor.as_ref())
+        })
+    }
+
+    /// Walks from the head, checks every object on the way and marks it as reached.
+    pub(crate) fn mark(
+        &self,
+        snapshot: &Snapshot,
+        progress: &dyn Progress,
+    ) -> Result<(VerifyReport, Reached), VaultError> {
+        let mut walk = Walk { snapshot, report: VerifyReport::default(), marks: Marks::new()?, progress };
+        let payload = &snapshot.payload;
+        walk.object("vault key", &payload.root()?.envelope, &Place::default())?;
+        for (what, kind, link) in [
+            ("recipients", ObjectKind::Recipients, Some(&payload.recipients)),
+            ("policy", ObjectKind::Policy, payload.policy.as_ref()),
+            ("plugins", ObjectKind::Plugins, payload.plugins.as_ref()),
+            ("audit key", ObjectKind::AuditKey, Some(&payload.audit.key)),
+        ] {
+            let Some(link) = link else { continue };
+            walk.marks.add(link.id)?;
+            if let Err(error) = snapshot.read_sealed(what, kind, link) {
+                walk.damaged(what, link, error, &Place::default())?;
+            }
+            walk.report.objects += 1;
+        }
+        // Two passes over the tree: leaves are collected by node, so that services are checked with the walk borrowed.
+        let mut leaves = Vec::new();
+        let mut nodes = Vec::new();
+        let mut broken = Vec::new();
+        index::walk(
+            snapshot,
+            &mut |leaf| {
+                leaves.push(leaf);
+                Ok(())
+            },
+            &mut |link| {
+                nodes.push(*link);
+                Ok(())
+            },
+            &mut |link, error| {
+                broken.push((*link, error));
+                Ok(())
+            },
+        )?;
+        for link in nodes {
+            walk.marks.add(link.id)?;
+            walk.report.objects += 1;
+        }
+        for (link, error) in broken {
+            walk.damaged("index node", &link, error, &Place::default())?;
+        }
+        for leaf in leaves {
+            walk.service(&leaf)?;
+        }
+        let Walk { report, mut marks, .. } = walk;
+        let objects = marks.count();
+        let (heads, old_heads) = mark_heads(self, snapshot, &mut marks)?;
+        Ok((report, Reached { all: marks, objects, heads, old_heads }))
+    }
+}
+
+/// What a walk reached.
+pub(crate) struct Reached {
+    /// Everything that must stay.
+    pub(crate) all: Marks,
+    /// How many objects the head reaches, heads of the chain apart.
+    pub(crate) objects: u64,
+    /// How many heads of the chain are kept whatever their age.
+    pub(crate) heads: u64,
+    /// Older heads, which stay for a time.
+    pub(crate) old_heads: Vec<ObjectId>,
+}
+
+/// Marks the chain of heads, as far as it is kept.
+fn mark_heads(
+    vault: &Vault,
+    snapshot: &Snapshot,
+    marks: &mut Marks,
+) -> Result<(u64, Vec<ObjectId>), VaultError> {
+    marks.add(archive_id(&snapshot.digest))?;
+    let mut heads = 1;
+    let mut old = Vec::new();
+    let mut previous = snapshot.payload.previous;
+    while let Some(digest) = previous {
+        let Some(head) = chain::past_head(vault.store.as_ref(), &digest)? else { break };
+        if heads < chain::KEPT_HEADS {
+            marks.add(archive_id(&digest))?;
+            heads += 1;
+        } else {
+            old.push(archive_id(&digest));
+        }
+        previous = head.previous;
+    }
+    Ok((heads, old))
+}
+
+/// Whose object it is, as far as that is known.
+#[derive(Default, Clone)]
+struct Place {
+    service: Option<ServiceName>,
+    credential: Option<CredentialName>,
+    version: Option<u64>,
+}
+
+struct Walk<'a> {
+    snapshot: &'a Snapshot,
+    report: VerifyReport,
+    marks: Marks,
+    progress: &'a dyn Progress,
+}
+
+impl Walk<'_> {
+    fn service(&mut self, leaf: &Leaf) -> Result<(), VaultError> {
+        let mut place = Place::default();
+        self.report.services += 1;
+        self.marks.add(leaf.object.id)?;
+        self.report.objects += 1;
+        let service = match Service::load(self.snapshot, leaf) {
+            Ok(service) => service,
+            Err(error) => {
+                for key in &leaf.keys {
+                    self.data_key(&key.envelope, &key.kid, &place)?;
+                }
+                return self.damaged("service", &leaf.object, error, &place);
+            }
+        };
+        place.service = Some(service.name.clone());
+        for key in &leaf.keys {
+            self.data_key(&key.envelope, &key.kid, &place)?;
+        }
+        self.credentials(service.inline(), &place)?;
+        for page in service.page_table() {
+            self.page(page, &place)?;
+        }
+        self.progress.advance(1);
+        Ok(())
+    }
+
+    fn page(&mut self, page: &PageRef, place: &Place) -> Result<(), VaultError> {
+        self.marks.add(page.link.id)?;
+        self.report.objects += 1;
+        match load_page(self.snapshot, page) {
+            Ok(records) => self.credentials(&records, place),
+            Err(error) => self.damaged("service page", &page.link, error, place),
+        }
+    }
+
+    /// Checks every version's envelope. They are read in batches: there are far more of them than of all else.
+    fn credentials(&mut self, records: &[CredentialRecord], place: &Place) -> Result<(), VaultError> {
+        self.report.credentials += u64::try_from(records.len()).unwrap_or(u64::MAX);
+        let versions: Vec<(&CredentialRecord, u64, Link)> = records
+            .iter()
+            .flat_map(|record| {
+                record.versions.iter().filter_map(move |version| Some((record, version.n, version.object?)))
+            })
+            .collect();
+        for batch in versions.chunks(BATCH) {
+            let ids: Vec<ObjectId> = batch.iter().map(|(_, _, link)| link.id).collect();
+            for ((record, n, link), bytes) in batch.iter().zip(self.snapshot.store.get(&ids)?) {
+                self.marks.add(link.id)?;
+                self.report.objects += 1;
+                let fault = match bytes {
+                    Some(bytes) if link.fits(&bytes) => continue,
+                    Some(_) => Fault::Altered,
+                    None => Fault::Missing,
+                };
+                let place = Place {
+                    credential: CredentialName::new(record.name.as_str()).ok(),
+                    version: Some(*n),
+                    ..place.clone()
+                };
+                let error = VaultError::Object { what: "credential", object: link.id, fault };
+                self.damaged("credential", link, error, &place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn data_key(&mut self, link: &Link, kid: &Digest, place: &Place) -> Result<(), VaultError> {
+        let Some(bytes) = self.object("data key", link, place)? else { return Ok(()) };
+        match DataKeyEnvelope::parse(&bytes) {
+            Ok(envelope) if envelope.kid() == *kid => Ok(()),
+            _ => {
+                let error =
+                    VaultError::Object { what: "data key", object: link.id, fault: Fault::Unreadable };
+                self.damaged("data key", link, error, place)
+            }
+        }
+    }
+
+    fn object(
+        &mut self,
+        what: &'static str,
+        link: &Link,
+        place: &Place,
+    ) -> Result<Option<Vec<u8>>, VaultError> {
+        self.marks.add(link.id)?;
+        self.report.objects += 1;
+        match self.snapshot.read(what, link) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) => self.damaged(what, link, error, place).map(|()| None),
+        }
+    }
+
+    /// Notes damage. What is no damage of this object (the store out of reach, say) ends the walk.
+    fn damaged(
+        &mut self,
+        what: &'static str,
+        link: &Link,
+        error: VaultError,
+        place: &Place,
+    ) -> Result<(), VaultError> {
+        let fault = match error {
+            VaultError::Object { fault, .. } => fault,
+            VaultError::Damaged { .. } | VaultError::Envelope(_) => Fault::Unreadable,
+            other => return Err(other),
+        };
+        let Place { service, credential, version } = place.clone();
+        self.report.damage.push(Damage { what, object: link.id, fault, service, credential, version });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
