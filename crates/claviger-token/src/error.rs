@@ -19,6 +19,12 @@ pub enum TokenError {
         /// Why, and what to do.
         reason: String,
     },
+    /// The file that holds the PIN can be read by others.
+    #[error("the PIN file {path} is open to others; run: chmod 600 {path}")]
+    PinFileExposed {
+        /// Its path.
+        path: String,
+    },
     /// No token fits the URI.
     #[error("no token fits `{uri}`{}", present_text(present))]
     TokenAbsent {

@@ -1,9 +1,15 @@
 //! Token drivers: a key-encryption key that never leaves its token, and what the vault needs of it.
 
 mod error;
+mod pin;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 pub mod software;
+mod uri;
 
 pub use error::TokenError;
+pub use pin::{PinChain, PinCredential, PinFd, PinFile, PinPrompt, PinSource, PinTries};
+pub use uri::Uri;
 
 use claviger_types::{EcPoint, Key256, RecipientId, Scheme, WrappedCek};
 

@@ -9,6 +9,8 @@ mod oaep;
 mod token;
 
 pub use ecdh::finish_ecdh;
+#[cfg(feature = "pkcs11")]
+pub(crate) use ecdh::{check_point, sec1};
 #[cfg(feature = "software-token")]
 pub use token::SoftwareToken;
 

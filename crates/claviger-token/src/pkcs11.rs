@@ -1,0 +1,23 @@
+//! The PKCS#11 driver.
+//!
+//! [`list`] shows a module's tokens, [`generate`] makes a KEK on one, [`open`] opens it again, and [`Pkcs11Token`] wraps and
+//! unwraps with it from any number of threads. Every key passes through buffers of ours that are wiped, and every session
+//! object that holds one is destroyed on every path.
+
+mod enrol;
+mod fault;
+mod ffi;
+mod kek;
+mod module;
+mod operation;
+mod pool;
+mod profile;
+mod self_test;
+mod slots;
+mod template;
+mod token;
+
+pub use enrol::{Access, NewKek, generate, open};
+pub use self_test::{SelfTestCheck, SelfTestReport, self_test};
+pub use slots::{TokenSummary, list};
+pub use token::Pkcs11Token;

@@ -1,0 +1,232 @@
+//! Making a KEK, opening one, destroying one.
+
+use super::{
+    fault::Fault,
+    kek::{self, Made},
+    module::Module,
+    pool::{KeyQuery, Pool},
+    profile::{Profile, TestBlob},
+    self_test::{SelfTestReport, self_test},
+    slots,
+    template::{self, ImportAs, PointAs, UnwrapAs},
+    token::{Failure, Pkcs11Token, SharedEntropy},
+};
+use crate::{KeyDescription, PinSource, TokenError, Uri};
+use claviger_types::{Entropy, Key256, RecipientId, Scheme};
+use cryptoki::{object::ObjectHandle, session::Session};
+use std::{path::Path, sync::Arc};
+
+/// A KEK that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewKek {
+    /// Whose key it will be; its bytes become the CKA_ID.
+    pub recipient: RecipientId,
+    /// The CKA_LABEL.
+    pub label: String,
+    /// The scheme; `None` takes the first that passes the self-test, in the order of [`Scheme::ALL`].
+    pub scheme: Option<Scheme>,
+    /// Whether RSAES-OAEP with SHA-1 may be taken when nothing else works.
+    pub allow_sha1: bool,
+}
+
+/// Everything by which a token is reached.
+#[derive(Clone)]
+pub struct Access {
+    /// Where the token is logged in to; kept, and asked again when the login is lost.
+    pub pin: Arc<dyn PinSource>,
+    /// Randomness for keys to be wrapped, nonces and ephemeral keys.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Makes a KEK on the token that fits the URI, reads every attribute back, and puts it through [`self_test`].
+///
+/// Without a wish for a scheme, one that does not work here is passed over; a token that fails an attack is refused as a
+/// whole. Whatever fails, the new key is destroyed.
+pub fn generate(
+    module: &Path,
+    uri: &Uri,
+    access: &Access,
+    new: &NewKek,
+) -> Result<(Pkcs11Token, SelfTestReport), TokenError> {
+    let module = Module::open(module)?;
+    let keyless = Pool::attach(Arc::clone(&module), uri.clone(), Arc::clone(&access.pin), None)?;
+    let schemes = Scheme::ALL.into_iter().filter(|scheme| match new.scheme {
+        Some(wanted) => *scheme == wanted,
+        None => *scheme != Scheme::RsaOaepSha1 || new.allow_sha1,
+    });
+    let mut tried = Vec::new();
+    for scheme in schemes {
+        match generate_as(&module, &keyless, uri, access, new, scheme) {
+            Err(
+                error @ (TokenError::ModuleFailed { .. }
+                | TokenError::CorruptWrappedKey
+                | TokenError::PublicKeyUnusable { .. }
+                | TokenError::NoScheme { .. }),
+            ) => tried.push(format!("{scheme}: {error}")),
+            outcome => return outcome,
+        }
+    }
+    Err(TokenError::NoScheme { tried })
+}
+
+fn generate_as(
+    module: &Arc<Module>,
+    keyless: &Pool,
+    uri: &Uri,
+    access: &Access,
+    new: &NewKek,
+    scheme: Scheme,
+) -> Result<(Pkcs11Token, SelfTestReport), TokenError> {
+    let writer = keyless.writer()?;
+    let made = kek::make(&writer, scheme, new.recipient, &new.label)?;
+    let outcome = kek::read_back(&writer, &made).and_then(|()| {
+        let uri = Uri { id: None, object: None, ..uri.clone() };
+        let token = attach(Arc::clone(module), uri, access, new.recipient, scheme, None)?;
+        let mut report = self_test(&token)?;
+        report.note_strictness(made.strictness);
+        Ok((token, report))
+    });
+    if outcome.is_err() {
+        // What failed matters more than a key that cannot be removed, which is useless by itself.
+        let _ = destroy(&writer, &made);
+    }
+    outcome
+}
+
+fn destroy(session: &Session, made: &Made) -> Result<(), Fault> {
+    let mut outcome = Ok(());
+    for object in std::iter::once(made.key).chain(made.public) {
+        outcome = outcome.and(destroy_object(session, object));
+    }
+    outcome
+}
+
+fn destroy_object(session: &Session, object: ObjectHandle) -> Result<(), Fault> {
+    session.destroy_object(object).map_err(|error| Fault::of("C_DestroyObject", &error))
+}
+
+/// Opens the KEK of this recipient on the token that fits the URI.
+///
+/// `profile` is [`KeyDescription::profile`] as it was kept at enrolment; when it is empty or cannot be read, the module is
+/// probed once more.
+pub fn open(
+    module: &Path,
+    uri: &Uri,
+    access: &Access,
+    recipient: RecipientId,
+    scheme: Scheme,
+    profile: &str,
+) -> Result<Pkcs11Token, TokenError> {
+    attach(Module::open(module)?, uri.clone(), access, recipient, scheme, Profile::parse(profile))
+}
+
+fn attach(
+    module: Arc<Module>,
+    uri: Uri,
+    access: &Access,
+    recipient: RecipientId,
+    scheme: Scheme,
+    profile: Option<Profile>,
+) -> Result<Pkcs11Token, TokenError> {
+    let id = uri.id.clone().unwrap_or_else(|| recipient.as_bytes().to_vec());
+    let query = KeyQuery {
+        template: template::query(scheme, &id, uri.object.as_deref()),
+        shown: uri.object.clone().unwrap_or_else(|| recipient.to_string()),
+    };
+    let pool = Pool::attach(module, uri, Arc::clone(&access.pin), Some(query))?;
+    let slots::TokenSummary { label, serial, .. } = pool.summary()?;
+    let lease = pool.lease()?;
+    let (session, key) = (lease.session()?, lease.key()?);
+    let description = KeyDescription {
+        recipient,
+        scheme,
+        public_key: kek::public_key(session, scheme, &id)?,
+        token_label: label,
+        token_serial: serial,
+        key_label: kek::label(session, key)?,
+        profile: String::new(),
+    };
+    lease.give_back();
+    let entropy = SharedEntropy(Arc::clone(&access.entropy));
+    let mut token = Pkcs11Token { pool, description, profile: Profile::default(), entropy };
+    token.profile = match profile {
+        Some(profile) => profile,
+        None => probe(&token)?,
+    };
+    token.description.profile = token.profile.to_string();
+    Ok(token)
+}
+
+/// Finds the templates with which a round trip works, and keeps a test blob that was made by them.
+fn probe(token: &Pkcs11Token) -> Result<Profile, TokenError> {
+    let scheme = token.description.scheme;
+    let imports = if scheme == Scheme::A256Kw { ImportAs::ALL } else { &[ImportAs::Plain] };
+    let unwraps = match scheme {
+        Scheme::A256Kw | Scheme::EcdhEsA256Kw => UnwrapAs::ALL,
+        _ => &[UnwrapAs::Plain],
+    };
+    let points = if scheme == Scheme::EcdhEsA256Kw { PointAs::ALL } else { &[PointAs::Raw] };
+    let mut tried = Vec::new();
+    for &import in imports {
+        for &point in points {
+            for &unwrap in unwraps {
+                let mut profile = Profile { unwrap, import, point, test: None };
+                match round_trip(token, &profile) {
+                    Ok(test) => {
+                        profile.test = Some(test);
+                        return Ok(profile);
+                    }
+                    Err(Failure::Token(error)) => return Err(error),
+                    Err(failure) => tried.push(format!(
+                        "{scheme} with {}/{}/{}: {}",
+                        import.name(),
+                        point.name(),
+                        unwrap.name(),
+                        TokenError::from(failure)
+                    )),
+                }
+            }
+        }
+    }
+    Err(TokenError::NoScheme { tried })
+}
+
+fn round_trip(token: &Pkcs11Token, profile: &Profile) -> Result<TestBlob, Failure> {
+    let entropy = token.entropy.0.as_ref();
+    let no_entropy = |error: claviger_types::EntropyError| Failure::Token(error.into());
+    let key = Key256::random(entropy).map_err(no_entropy)?;
+    let wrapped = token.wrap_with(profile, &key, TestBlob::CONTEXT)?;
+    let back = token.unwrap_with(profile, &wrapped, TestBlob::CONTEXT)?;
+    if !back.same_as(&key) {
+        return Err(Failure::Unverified);
+    }
+    TestBlob::new(wrapped, &key, entropy).map_err(no_entropy)
+}
+
+impl Pkcs11Token {
+    /// Destroys the KEK, both halves of a pair, and looks that it is gone. Whatever is wrapped to it alone is lost.
+    pub fn destroy_key(self) -> Result<(), TokenError> {
+        let writer = self.pool.writer()?;
+        let lease = self.pool.lease()?;
+        let (key, version) = (lease.key()?, lease.version);
+        lease.give_back();
+        let id = match kek::read(&writer, key, cryptoki::object::AttributeType::Id)? {
+            Some(cryptoki::object::Attribute::Id(id)) => id,
+            _ => self.description.recipient.as_bytes().to_vec(),
+        };
+        let public =
+            if self.description.scheme.is_symmetric() { None } else { kek::public_object(&writer, &id)? };
+        destroy_object(&writer, key)?;
+        if let Some(public) = public {
+            destroy_object(&writer, public)?;
+        }
+        match self.pool.rebuild(version) {
+            Err(TokenError::KeyMissing { .. }) => Ok(()),
+            Ok(()) => Err(TokenError::ModuleFailed {
+                function: "C_DestroyObject",
+                ckr: "CKR_OK, but the key is still there".to_owned(),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! One failed call into a module, and what its return value means for the caller.
+
+use crate::TokenError;
+use cryptoki::error::{Error, RvError};
+
+/// A C function that did not return `CKR_OK`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fault {
+    pub(super) function: &'static str,
+    pub(super) rv: RvError,
+}
+
+impl Fault {
+    /// What `cryptoki` reported about a call of this function.
+    pub(super) fn of(function: &'static str, error: &Error) -> Self {
+        let rv = match error {
+            Error::Pkcs11(rv, _) => *rv,
+            Error::NullFunctionPointer | Error::NotSupported => RvError::FunctionNotSupported,
+            // The rest are answers that make no sense, such as a length that fits no integer.
+            _ => RvError::GeneralError,
+        };
+        Self { function, rv }
+    }
+
+    /// Whether the session, the login, the key's handle, the token or the whole module went away under the call, so that it
+    /// may work once these are set up anew.
+    pub(super) const fn is_loss(&self) -> bool {
+        matches!(
+            self.rv,
+            RvError::SessionHandleInvalid
+                | RvError::SessionClosed
+                | RvError::UserNotLoggedIn
+                | RvError::TokenNotPresent
+                | RvError::TokenNotRecognized
+                | RvError::DeviceRemoved
+                | RvError::SlotIdInvalid
+                | RvError::CryptokiNotInitialized
+                | RvError::KeyHandleInvalid
+                | RvError::ObjectHandleInvalid
+                | RvError::WrappingKeyHandleInvalid
+                | RvError::UnwrappingKeyHandleInvalid
+                | RvError::OperationActive
+                | RvError::OperationNotInitialized
+        )
+    }
+
+    /// Whether a module may answer so, on unwrap, when the wrapped key is bad; several do when the device is sick.
+    pub(super) const fn may_be_bad_blob(&self) -> bool {
+        matches!(
+            self.rv,
+            RvError::GeneralError
+                | RvError::FunctionFailed
+                | RvError::DeviceError
+                | RvError::DataInvalid
+                | RvError::DataLenRange
+                | RvError::EncryptedDataInvalid
+                | RvError::EncryptedDataLenRange
+                | RvError::WrappedKeyInvalid
+                | RvError::WrappedKeyLenRange
+                | RvError::ArgumentsBad
+                | RvError::MechanismParamInvalid
+                | RvError::PublicKeyInvalid
+                | RvError::VendorDefined(_)
+                | RvError::UnknownErrorCode(_)
+        )
+    }
+
+    /// Whether a moment later it may work: another process writes the token, or the module just starts.
+    pub(super) const fn may_pass(&self) -> bool {
+        matches!(
+            self.rv,
+            RvError::GeneralError
+                | RvError::FunctionFailed
+                | RvError::DeviceError
+                | RvError::DeviceMemory
+                | RvError::HostMemory
+                | RvError::TokenNotRecognized
+        )
+    }
+}
+
+impl From<Fault> for TokenError {
+    fn from(fault: Fault) -> Self {
+        Self::ModuleFailed { function: fault.function, ckr: name(fault.rv) }
+    }
+}
+
+/// The return value as the standard writes it, such as `CKR_GENERAL_ERROR`; a vendor's as a number.
+pub(super) fn name(rv: RvError) -> String {
+    match rv {
+        RvError::VendorDefined(code) | RvError::UnknownErrorCode(code) => format!("{code:#010X}"),
+        known => {
+            let mut name = "CKR".to_owned();
+            for letter in format!("{known:?}").chars() {
+                if letter.is_ascii_uppercase() {
+                    name.push('_');
+                }
+                name.push(letter.to_ascii_uppercase());
+            }
+            name
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! The KEK as an object: made, read back attribute by attribute, found, destroyed.
+
+use super::{
+    fault::Fault,
+    template::{self, KekTemplate, Strictness},
+};
+use crate::{PublicKey, TokenError};
+use claviger_types::{EcPoint, RecipientId, Scheme};
+use cryptoki::{
+    error::RvError,
+    object::{Attribute, AttributeType, ObjectClass, ObjectHandle},
+    session::Session,
+};
+
+/// Sizes of a new RSA key, in bits, in the order in which they are tried.
+const RSA_BITS: [u64; 2] = [3072, 2048];
+
+/// A fresh KEK: its handle, the public half's, and which attributes the module did not know.
+pub(super) struct Made {
+    pub(super) key: ObjectHandle,
+    pub(super) public: Option<ObjectHandle>,
+    pub(super) template: KekTemplate,
+    pub(super) strictness: Strictness,
+}
+
+/// Makes a KEK by the strictest template that the module takes.
+pub(super) fn make(
+    session: &Session,
+    scheme: Scheme,
+    recipient: RecipientId,
+    label: &str,
+) -> Result<Made, Fault> {
+    let sizes: &[u64] = match scheme {
+        Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1 => &RSA_BITS,
+        _ => &[0],
+    };
+    let mut last = Fault { function: "C_GenerateKey", rv: RvError::MechanismInvalid };
+    for &bits in sizes {
+        for strictness in Strictness::ALL {
+            let template = template::kek(scheme, recipient, label, bits, strictness);
+            match generate(session, &template) {
+                Ok((key, public)) => return Ok(Made { key, public, template, strictness }),
+                Err(fault) => last = fault,
+            }
+            if matches!(last.rv, RvError::MechanismInvalid | RvError::FunctionNotSupported) {
+                return Err(last);
+            }
+        }
+    }
+    Err(last)
+}
+
+fn generate(
+    session: &Session,
+    template: &KekTemplate,
+) -> Result<(ObjectHandle, Option<ObjectHandle>), Fault> {
+    match &template.public {
+        None => session
+            .generate_key(&template.generate, &template.key)
+            .map(|key| (key, None))
+            .map_err(|error| Fault::of("C_GenerateKey", &error)),
+        Some(public) => session
+            .generate_key_pair(&template.generate, public, &template.key)
+            .map(|(public, key)| (key, Some(public)))
+            .map_err(|error| Fault::of("C_GenerateKeyPair", &error)),
+    }
+}
+
+/// Compares every attribute with what was asked for; the finding, where one differs.
+///
+/// CKA_ALLOWED_MECHANISMS and CKA_COPYABLE may be unknown to a module; there the self-test's attacks decide.
+pub(super) fn read_back(session: &Session, made: &Made) -> Result<(), TokenError> {
+    let always =
+        [Attribute::AlwaysSensitive(true), Attribute::NeverExtractable(true), Attribute::Local(true)];
+    let asked = made.template.key.iter().map(|attribute| (attribute, false));
+    for (attribute, optional) in asked.chain(always.iter().map(|attribute| (attribute, true))) {
+        let kind = attribute.attribute_type();
+        let optional = optional || matches!(kind, AttributeType::AllowedMechanisms | AttributeType::Copyable);
+        match (read(session, made.key, kind)?, optional) {
+            (Some(is), _) if is == *attribute => {}
+            (None, true) | (Some(Attribute::AllowedMechanisms(_)), _) => {}
+            (is, _) => {
+                let finding = format!("asked for {attribute:?}, the new key has {is:?}");
+                return Err(TokenError::Refused { finding });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One attribute; `None` where the object has none such or does not show it.
+pub(super) fn read(
+    session: &Session,
+    object: ObjectHandle,
+    kind: AttributeType,
+) -> Result<Option<Attribute>, Fault> {
+    match session.get_attributes(object, &[kind]) {
+        Ok(mut attributes) => Ok(attributes.pop()),
+        Err(error) => match Fault::of("C_GetAttributeValue", &error) {
+            Fault { rv: RvError::AttributeTypeInvalid | RvError::AttributeSensitive, .. } => Ok(None),
+            fault => Err(fault),
+        },
+    }
+}
+
+/// The label of an object, empty where it has none.
+pub(super) fn label(session: &Session, object: ObjectHandle) -> Result<String, Fault> {
+    Ok(match read(session, object, AttributeType::Label)? {
+        Some(Attribute::Label(label)) => String::from_utf8_lossy(&label).into_owned(),
+        _ => String::new(),
+    })
+}
+
+/// The public half of a key pair, read from the public object with this id.
+pub(super) fn public_key(
+    session: &Session,
+    scheme: Scheme,
+    id: &[u8],
+) -> Result<Option<PublicKey>, TokenError> {
+    if scheme.is_symmetric() {
+        return Ok(None);
+    }
+    let missing = || TokenError::KeyMissing { key: "the public half of the key pair".to_owned() };
+    let object = public_object(session, id)?.ok_or_else(missing)?;
+    let key = if scheme == Scheme::EcdhEsA256Kw {
+        match read(session, object, AttributeType::EcPoint)? {
+            Some(Attribute::EcPoint(point)) => point_of(&point).map(PublicKey::P256),
+            _ => None,
+        }
+    } else {
+        let modulus = read(session, object, AttributeType::Modulus)?;
+        match (modulus, read(session, object, AttributeType::PublicExponent)?) {
+            (Some(Attribute::Modulus(modulus)), Some(Attribute::PublicExponent(exponent))) => {
+                Some(PublicKey::Rsa { modulus: without_leading_zeros(modulus), exponent })
+            }
+            _ => None,
+        }
+    };
+    key.map(Some).ok_or_else(missing)
+}
+
+pub(super) fn public_object(session: &Session, id: &[u8]) -> Result<Option<ObjectHandle>, Fault> {
+    let template = [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Id(id.to_vec())];
+    session
+        .find_objects(&template)
+        .map(|mut found| found.pop())
+        .map_err(|error| Fault::of("C_FindObjects", &error))
+}
+
+/// The point in a CKA_EC_POINT: an uncompressed SEC 1 point, in a DER octet string or, with some modules, bare.
+fn point_of(encoded: &[u8]) -> Option<EcPoint> {
+    let coordinates = encoded.strip_prefix(&[0x04, 65, 0x04]).or_else(|| encoded.strip_prefix(&[0x04]))?;
+    let (x, y) = coordinates.split_at_checked(32)?;
+    Some(EcPoint { x: x.try_into().ok()?, y: y.try_into().ok()? })
+}
+
+fn without_leading_zeros(mut number: Vec<u8>) -> Vec<u8> {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.drain(..zeros);
+    number
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Modules: loaded by path, initialised once per process however many users they have, finalised with the last.
+
+use super::{fault::Fault, ffi::Raw};
+use crate::TokenError;
+use cryptoki::{
+    context::{CInitializeArgs, CInitializeFlags, Pkcs11},
+    error::RvError,
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+/// Pauses between attempts to initialise: modules race with other processes that write the same token.
+const BACKOFF: [Duration; 4] = [
+    Duration::from_millis(10),
+    Duration::from_millis(30),
+    Duration::from_millis(90),
+    Duration::from_millis(270),
+];
+
+/// What a process has to know about a module that it uses.
+#[derive(Default)]
+struct Usage {
+    users: usize,
+    // False where somebody else in this process had initialised it: then it is not ours to finalise.
+    ours: bool,
+}
+
+/// By the library's real path. C_Initialize and C_Finalize are called under this lock, so that one user's end cannot meet
+/// another's beginning.
+static IN_USE: Mutex<BTreeMap<PathBuf, Usage>> = Mutex::new(BTreeMap::new());
+
+/// A loaded and initialised module.
+pub(super) struct Module {
+    path: PathBuf,
+    pub(super) context: Pkcs11,
+    pub(super) raw: Raw,
+}
+
+impl Module {
+    /// Loads and initialises the module at this path. The path is never searched for: it names one file.
+    pub(super) fn open(path: &Path) -> Result<Arc<Self>, TokenError> {
+        let unusable =
+            |reason: String| TokenError::ModuleUnusable { module: path.display().to_string(), reason };
+        let path = path.canonicalize().map_err(|error| unusable(error.to_string()))?;
+        let mut in_use = in_use();
+        let context = Pkcs11::new(&path).map_err(|error| unusable(error.to_string()))?;
+        let raw = Raw::load(&path)?;
+        let usage = in_use.entry(path.clone()).or_default();
+        if usage.users == 0 {
+            usage.ours = initialise(&context).map_err(|fault| {
+                unusable(format!("C_Initialize answered {}", super::fault::name(fault.rv)))
+            })?;
+        }
+        usage.users += 1;
+        Ok(Arc::new(Self { path, context, raw }))
+    }
+
+    /// Initialises it once more, after a call answered that it is not.
+    pub(super) fn initialise_again(&self) -> Result<(), TokenError> {
+        let mut in_use = in_use();
+        let ours = initialise(&self.context)?;
+        if let Some(usage) = in_use.get_mut(&self.path) {
+            usage.ours |= ours;
+        }
+        Ok(())
+    }
+
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        let mut in_use = in_use();
+        let Some(usage) = in_use.get_mut(&self.path) else { return };
+        usage.users -= 1;
+        if usage.users == 0 {
+            if usage.ours {
+                // At the end there is nobody left to tell.
+                let _ = self.raw.finalize();
+            }
+            in_use.remove(&self.path);
+        }
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn in_use() -> MutexGuard<'static, BTreeMap<PathBuf, Usage>> {
+    // The map is consistent at every step, so a panic elsewhere does not spoil it.
+    IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether it was this call that initialised the module.
+fn initialise(context: &Pkcs11) -> Result<bool, Fault> {
+    let once = || {
+        context
+            .initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
+            .map_err(|error| Fault::of("C_Initialize", &error))
+    };
+    match with_patience(once) {
+        Ok(()) => Ok(true),
+        Err(Fault { rv: RvError::CryptokiAlreadyInitialized, .. }) => Ok(false),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Tries again, a few times and not for long, what fails while another process writes the token.
+pub(super) fn with_patience<T>(mut attempt: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
+    for pause in BACKOFF {
+        match attempt() {
+            Err(fault) if fault.may_pass() => thread::sleep(pause),
+            outcome => return outcome,
+        }
+    }
+    attempt()
+}

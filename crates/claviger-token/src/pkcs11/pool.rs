@@ -1,0 +1,364 @@
+//! Sessions on one token and the handle of one key, kept alive.
+//!
+//! One *anchor* session stays open, so that the login outlives the others. Working sessions are lent to one thread at a
+//! time and kept for the next; one that saw an error is closed. When a call shows that session, login, key handle, token
+//! or module went away, [`Pool::rebuild`] puts back what is missing: it looks at what still stands, and asks for the PIN
+//! only when the login is really gone.
+
+use super::{
+    fault::Fault,
+    module::{Module, with_patience},
+    slots,
+};
+use crate::{PinPrompt, PinSource, PinTries, TokenError, Uri};
+use cryptoki::{
+    error::RvError,
+    object::{Attribute, ObjectHandle},
+    session::{Session, SessionState},
+    slot::Slot,
+};
+use std::{
+    fmt, mem,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// Idle sessions that are kept; more are closed when they come back.
+const MAX_IDLE: usize = 16;
+
+/// What makes a search find the key.
+pub(super) struct KeyQuery {
+    /// Class, id and perhaps label.
+    pub(super) template: Vec<Attribute>,
+    /// The key's name in messages.
+    pub(super) shown: String,
+}
+
+pub(super) struct Pool {
+    module: Arc<Module>,
+    uri: Uri,
+    pin: Arc<dyn PinSource>,
+    // Absent where no key is wanted yet: the pool that makes one.
+    key: Option<KeyQuery>,
+    state: Mutex<State>,
+    returned: Condvar,
+    // Held by the one thread that rebuilds; always taken before `state`.
+    rebuilding: Mutex<()>,
+    // The token refused the PIN: no further login is tried, whatever the source would answer.
+    refused: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    live: Option<Live>,
+    idle: Vec<Session>,
+    lent: usize,
+    // Counts what was rebuilt, so that of many threads that saw one loss only the first rebuilds.
+    version: u64,
+    // Counts how often every session was lost: a session of an earlier generation no longer exists, and its number may be
+    // another session's by now.
+    generation: u64,
+}
+
+struct Live {
+    anchor: Session,
+    slot: Slot,
+    key: Option<ObjectHandle>,
+}
+
+/// A session lent to one thread, with the key's handle.
+pub(super) struct Lease<'a> {
+    pool: &'a Pool,
+    session: Option<Session>,
+    generation: u64,
+    pub(super) version: u64,
+    key: Option<ObjectHandle>,
+}
+
+impl Pool {
+    /// Logs in to the token that fits the URI and finds the key.
+    pub(super) fn attach(
+        module: Arc<Module>,
+        uri: Uri,
+        pin: Arc<dyn PinSource>,
+        key: Option<KeyQuery>,
+    ) -> Result<Self, TokenError> {
+        let pool = Self {
+            module,
+            uri,
+            pin,
+            key,
+            state: Mutex::default(),
+            returned: Condvar::new(),
+            rebuilding: Mutex::new(()),
+            refused: AtomicBool::new(false),
+        };
+        pool.rebuild(0)?;
+        Ok(pool)
+    }
+
+    pub(super) fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// What the token says about itself now.
+    pub(super) fn summary(&self) -> Result<slots::TokenSummary, TokenError> {
+        let slot = self.state().live.as_ref().map(|live| live.slot);
+        match slot {
+            Some(slot) => Ok(slots::summary(&self.module, slot)?),
+            None => Ok(slots::select(&self.module, &self.uri)?.1),
+        }
+    }
+
+    /// A session of its own for this thread.
+    pub(super) fn lease(&self) -> Result<Lease<'_>, TokenError> {
+        loop {
+            let mut state = self.state();
+            let Some(live) = &state.live else {
+                let version = state.version;
+                drop(state);
+                self.rebuild(version)?;
+                continue;
+            };
+            let (slot, key) = (live.slot, live.key);
+            let (generation, version) = (state.generation, state.version);
+            let lend = |session| Lease { pool: self, session: Some(session), generation, version, key };
+            state.lent += 1;
+            if let Some(session) = state.idle.pop() {
+                return Ok(lend(session));
+            }
+            drop(state);
+
+            let opened = self.module.context.open_ro_session(slot);
+            let fault = match opened {
+                Ok(session) => return Ok(lend(session)),
+                Err(error) => Fault::of("C_OpenSession", &error),
+            };
+            let mut state = self.state();
+            state.lent -= 1;
+            if matches!(fault.rv, RvError::SessionCount) && state.lent > 0 {
+                // The token has no more: wait for one that another thread brings back.
+                drop(self.returned.wait(state));
+            } else if fault.is_loss() {
+                drop(state);
+                self.rebuild(version)?;
+            } else {
+                return Err(fault.into());
+            }
+        }
+    }
+
+    /// A read-write session outside the pool, for what changes the token.
+    pub(super) fn writer(&self) -> Result<Session, TokenError> {
+        self.lease()?.give_back();
+        let slot = self.state().live.as_ref().map(|live| live.slot).ok_or_else(|| self.absent())?;
+        let open =
+            || self.module.context.open_rw_session(slot).map_err(|error| Fault::of("C_OpenSession", &error));
+        Ok(with_patience(open)?)
+    }
+
+    /// Puts back what went away since `seen`, the version of the lease that met the loss.
+    pub(super) fn rebuild(&self, seen: u64) -> Result<(), TokenError> {
+        let _alone = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        if state.version != seen {
+            return Ok(());
+        }
+        let live = state.live.take();
+        drop(state);
+
+        let standing = live.and_then(|live| match live.anchor.get_session_info() {
+            Ok(_) => Some((live.anchor, live.slot)),
+            Err(_) => {
+                self.forget(live.anchor);
+                None
+            }
+        });
+        let (anchor, slot) = match standing {
+            Some(standing) => standing,
+            None => self.open_anchor()?,
+        };
+        let rebuilt = self.log_in(&anchor, slot).and_then(|()| self.find(&anchor));
+        let mut state = self.state();
+        match rebuilt {
+            Ok(key) => {
+                state.live = Some(Live { anchor, slot, key });
+                state.version += 1;
+                Ok(())
+            }
+            Err(error) => {
+                // Without the anchor the next call starts from the beginning.
+                state.idle.clear();
+                drop(state);
+                drop(anchor);
+                Err(error)
+            }
+        }
+    }
+
+    /// Every session is gone with the anchor. They are forgotten, not closed: their numbers may belong to others by now.
+    fn forget(&self, anchor: Session) {
+        let mut state = self.state();
+        state.generation += 1;
+        let idle = mem::take(&mut state.idle);
+        drop(state);
+        mem::forget(anchor);
+        idle.into_iter().for_each(mem::forget);
+    }
+
+    fn open_anchor(&self) -> Result<(Session, Slot), TokenError> {
+        let selected = match slots::select(&self.module, &self.uri) {
+            Err(TokenError::ModuleFailed { ckr, .. }) if ckr == "CKR_CRYPTOKI_NOT_INITIALIZED" => {
+                self.module.initialise_again()?;
+                slots::select(&self.module, &self.uri)
+            }
+            selected => selected,
+        };
+        let (slot, _) = selected?;
+        let open =
+            || self.module.context.open_ro_session(slot).map_err(|error| Fault::of("C_OpenSession", &error));
+        Ok((with_patience(open)?, slot))
+    }
+
+    fn log_in(&self, session: &Session, slot: Slot) -> Result<(), TokenError> {
+        let state = session.get_session_info().map(|info| info.session_state());
+        if matches!(state, Ok(SessionState::RoUser | SessionState::RwUser)) {
+            return Ok(());
+        }
+        if self.refused.load(Ordering::SeqCst) {
+            return Err(TokenError::PinIncorrect { tries_left: None });
+        }
+        let token = slots::summary(&self.module, slot)?;
+        if !token.login_required {
+            return Ok(());
+        }
+        if token.tries == PinTries::Locked {
+            return Err(TokenError::PinLocked);
+        }
+        let given = if token.pin_pad {
+            None
+        } else {
+            if !token.pin_set {
+                return Err(TokenError::PinUnavailable {
+                    reason: format!("token `{}` has no user PIN yet; set one with the SO PIN", token.label),
+                });
+            }
+            let prompt =
+                PinPrompt { token_label: token.label, token_serial: token.serial, tries: token.tries };
+            Some(self.pin.pin(&prompt)?)
+        };
+        let outcome =
+            self.module.raw.login(session.handle(), given.as_ref().map(claviger_types::Pin::expose));
+        drop(given);
+        match outcome {
+            Ok(()) | Err(Fault { rv: RvError::UserAlreadyLoggedIn, .. }) => Ok(()),
+            Err(fault) => Err(self.login_refused(fault, slot)),
+        }
+    }
+
+    fn login_refused(&self, fault: Fault, slot: Slot) -> TokenError {
+        match fault.rv {
+            RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange => {
+                self.refused.store(true, Ordering::SeqCst);
+                match slots::summary(&self.module, slot).map(|token| token.tries) {
+                    Ok(PinTries::Locked) => TokenError::PinLocked,
+                    Ok(PinTries::Final) => TokenError::PinIncorrect { tries_left: Some(1) },
+                    _ => TokenError::PinIncorrect { tries_left: None },
+                }
+            }
+            RvError::PinLocked => TokenError::PinLocked,
+            RvError::PinExpired => TokenError::PinUnavailable {
+                reason: "it has expired; change it with the token's tool".to_owned(),
+            },
+            _ => fault.into(),
+        }
+    }
+
+    fn find(&self, session: &Session) -> Result<Option<ObjectHandle>, TokenError> {
+        let Some(query) = &self.key else { return Ok(None) };
+        // Objects that other processes destroy meanwhile make a search stumble: it starts over.
+        let mut tries = 3;
+        let mut found = loop {
+            match session.find_objects(&query.template) {
+                Ok(found) => break found,
+                Err(error) => {
+                    let fault = Fault::of("C_FindObjects", &error);
+                    tries -= 1;
+                    if tries == 0 || !matches!(fault.rv, RvError::ObjectHandleInvalid) {
+                        return Err(fault.into());
+                    }
+                }
+            }
+        };
+        match (found.pop(), found.len()) {
+            (Some(key), 0) => Ok(Some(key)),
+            (None, _) => Err(TokenError::KeyMissing { key: query.shown.clone() }),
+            (Some(_), more) => Err(TokenError::AmbiguousUri {
+                uri: self.uri.of_token().to_string(),
+                matches: vec![query.shown.clone(); more + 1],
+            }),
+        }
+    }
+
+    fn absent(&self) -> TokenError {
+        TokenError::TokenAbsent { uri: self.uri.of_token().to_string(), present: Vec::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change to it is a whole one, so a panic elsewhere leaves it usable.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("module", &self.module)
+            .field("uri", &self.uri.of_token())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lease<'_> {
+    /// The session.
+    pub(super) fn session(&self) -> Result<&Session, TokenError> {
+        self.session.as_ref().ok_or_else(|| self.pool.absent())
+    }
+
+    /// The key.
+    pub(super) fn key(&self) -> Result<ObjectHandle, TokenError> {
+        self.key.ok_or_else(|| TokenError::KeyMissing { key: "that was asked for".to_owned() })
+    }
+
+    /// Brings the session back for others; without this it is closed.
+    pub(super) fn give_back(mut self) {
+        let session = self.session.take();
+        let mut state = self.pool.state();
+        if let Some(session) = session {
+            if self.generation != state.generation {
+                mem::forget(session);
+            } else if state.idle.len() < MAX_IDLE {
+                state.idle.push(session);
+            } else {
+                drop(state);
+                drop(session);
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pool.state();
+        state.lent -= 1;
+        let lost = self.generation != state.generation;
+        drop(state);
+        if let Some(session) = self.session.take() {
+            if lost { mem::forget(session) } else { drop(session) }
+        }
+        self.pool.returned.notify_one();
+    }
+}

@@ -1,0 +1,243 @@
+//! The functional self-test: a token is judged by what it does, never by what its mechanism flags say.
+//!
+//! First the scheme: wrap, unwrap, compare, refuse what was changed. Then the attacks that have worked on real modules: a
+//! usage switched on later, a copy with more usages, the KEK wrapped by itself or under a key that the attacker knows.
+
+use super::{fault, fault::Fault, kek, template::Strictness, token::Pkcs11Token};
+use crate::{Token as _, TokenError};
+use claviger_types::{Key256, Scheme, WrappedCek};
+use cryptoki::{
+    mechanism::Mechanism,
+    object::{Attribute, KeyType, ObjectClass, ObjectHandle},
+    session::Session,
+};
+use zeroize::Zeroizing;
+
+/// What the self-test did and saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelfTestReport {
+    /// The scheme that was tested.
+    pub scheme: Scheme,
+    /// Check by check, in order.
+    pub checks: Vec<SelfTestCheck>,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelfTestCheck {
+    /// What was tried.
+    pub name: &'static str,
+    /// How the token answered.
+    pub outcome: String,
+}
+
+/// What binds the self-test's wrapped keys where a scheme binds a context.
+const CONTEXT: &[u8] = b"claviger/token/self-test";
+
+/// Tests the key's scheme and attacks the key. A token that fails is [`TokenError::Refused`]; nothing of what the test makes
+/// stays on it.
+pub fn self_test(token: &Pkcs11Token) -> Result<SelfTestReport, TokenError> {
+    let mut report = SelfTestReport { scheme: token.description.scheme, checks: Vec::new() };
+    functions(token, &mut report)?;
+    attacks(token, &mut report)?;
+    Ok(report)
+}
+
+impl SelfTestReport {
+    /// Which attributes the module took; what it does not know, only the attacks have checked.
+    pub(super) fn note_strictness(&mut self, strictness: Strictness) {
+        let outcome = match strictness {
+            Strictness::Full => "all known",
+            Strictness::WithoutMechanisms => "all but ALLOWED_MECHANISMS",
+            Strictness::WithoutCopyable => "all but ALLOWED_MECHANISMS and COPYABLE",
+        };
+        self.note("attributes asked for and read back", outcome);
+    }
+
+    fn note(&mut self, name: &'static str, outcome: impl Into<String>) {
+        self.checks.push(SelfTestCheck { name, outcome: outcome.into() });
+    }
+
+    /// A call that must fail: how it did, or the finding that it did not.
+    fn must_fail<T>(
+        &mut self,
+        name: &'static str,
+        finding: &str,
+        outcome: Result<T, Fault>,
+    ) -> Result<(), TokenError> {
+        match outcome {
+            Ok(_) => Err(refused(finding)),
+            Err(refusal) => {
+                self.note(name, format!("refused ({})", fault::name(refusal.rv)));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn refused(finding: impl Into<String>) -> TokenError {
+    TokenError::Refused { finding: finding.into() }
+}
+
+fn functions(token: &Pkcs11Token, report: &mut SelfTestReport) -> Result<(), TokenError> {
+    let cek = Key256::random(token.entropy.0.as_ref())?;
+    let wrapped = token.wrap(&cek, CONTEXT)?;
+    let back = token.unwrap_with(&token.profile, &wrapped, CONTEXT)?;
+    if !back.same_as(&cek) {
+        return Err(refused("it unwraps to another key than was wrapped"));
+    }
+    report.note("wrap, unwrap, compare", "same key");
+
+    let length = wrapped.ciphertext.len();
+    for position in [0, 8, length / 2, length - 1] {
+        let mut changed = wrapped.clone();
+        changed.ciphertext.iter_mut().skip(position).take(1).for_each(|byte| *byte ^= 1);
+        must_not_open(token, &changed, CONTEXT, "it unwraps a wrapped key with a flipped bit")?;
+    }
+    let truncated = WrappedCek { ciphertext: Vec::new(), ..wrapped.clone() };
+    must_not_open(token, &truncated, CONTEXT, "it unwraps nothing to something")?;
+    report.note("flipped bit", "refused");
+
+    if matches!(token.description.scheme, Scheme::A256Gcm | Scheme::EcdhEsA256Kw) {
+        must_not_open(token, &wrapped, b"another context", "it unwraps under another context")?;
+        report.note("another context", "refused");
+    }
+    Ok(())
+}
+
+fn must_not_open(
+    token: &Pkcs11Token,
+    wrapped: &WrappedCek,
+    context: &[u8],
+    finding: &str,
+) -> Result<(), TokenError> {
+    match token.unwrap_with(&token.profile, wrapped, context) {
+        Ok(_) => Err(refused(finding)),
+        Err(_) => Ok(()),
+    }
+}
+
+fn attacks(token: &Pkcs11Token, report: &mut SelfTestReport) -> Result<(), TokenError> {
+    let session = token.pool.writer()?;
+    let key = {
+        let lease = token.pool.lease()?;
+        let key = lease.key()?;
+        lease.give_back();
+        key
+    };
+    shows_its_value(token, &session, key, report)?;
+    for attack in changes(token.description.scheme) {
+        set_later(&session, key, &attack)?;
+        copy_with(&session, key, &attack)?;
+    }
+    report.note("set usages, EXTRACTABLE, SENSITIVE later", "refused or without effect");
+    report.note("copy with other usages", "refused or without effect");
+    wrap_itself(token, &session, key, report)?;
+    drop(session);
+    wrap_under_a_known_key(token, key, report)?;
+    if token.description.scheme == Scheme::A256Kw {
+        let session = token.pool.writer()?;
+        let raw = &token.pool.module().raw;
+        let mut out = Zeroizing::new([0; 64]);
+        let decrypted =
+            raw.decrypt(session.handle(), &Mechanism::AesEcb, key.handle(), &[0; 16], out.as_mut_slice());
+        report.must_fail(
+            "decrypt with the wrapping key",
+            "its wrapping key decrypts, so it gives data keys up",
+            decrypted,
+        )?;
+    }
+    Ok(())
+}
+
+/// What an attacker with the PIN would want to have changed.
+fn changes(scheme: Scheme) -> Vec<Attribute> {
+    let mut changes = vec![Attribute::Extractable(true), Attribute::Sensitive(false)];
+    changes.extend(match scheme {
+        Scheme::A256Kw => vec![Attribute::Decrypt(true), Attribute::Encrypt(true), Attribute::Derive(true)],
+        Scheme::A256Gcm => vec![Attribute::Unwrap(true), Attribute::Wrap(true), Attribute::Derive(true)],
+        Scheme::EcdhEsA256Kw => {
+            vec![Attribute::Decrypt(true), Attribute::Sign(true), Attribute::Unwrap(true)]
+        }
+        Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1 => vec![Attribute::Unwrap(true), Attribute::Sign(true)],
+    });
+    changes
+}
+
+fn shows_its_value(
+    token: &Pkcs11Token,
+    session: &Session,
+    key: ObjectHandle,
+    report: &mut SelfTestReport,
+) -> Result<(), TokenError> {
+    let mut out = Zeroizing::new([0; 1024]);
+    let raw = &token.pool.module().raw;
+    let shown = raw.read_value(session.handle(), key.handle(), out.as_mut_slice());
+    report.must_fail("read the key's value", "it shows the value of a sensitive key", shown)
+}
+
+fn set_later(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result<(), TokenError> {
+    // Whether the call fails does not matter; what the key has afterwards does.
+    let _ = session.update_attributes(key, std::slice::from_ref(attack));
+    if kek::read(session, key, attack.attribute_type())?.as_ref() == Some(attack) {
+        return Err(refused(format!("it sets {attack:?} on a key that may not be modified")));
+    }
+    Ok(())
+}
+
+fn copy_with(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result<(), TokenError> {
+    let Ok(copy) = session.copy_object(key, &[Attribute::Token(false), attack.clone()]) else {
+        return Ok(());
+    };
+    let has = kek::read(session, copy, attack.attribute_type());
+    let destroyed = session.destroy_object(copy).map_err(|error| Fault::of("C_DestroyObject", &error));
+    if has?.as_ref() == Some(attack) {
+        return Err(refused(format!("it copies a key that may not be copied, with {attack:?}")));
+    }
+    Ok(destroyed?)
+}
+
+fn wrap_itself(
+    token: &Pkcs11Token,
+    session: &Session,
+    key: ObjectHandle,
+    report: &mut SelfTestReport,
+) -> Result<(), TokenError> {
+    let mut out = Zeroizing::new([0; 4096]);
+    let raw = &token.pool.module().raw;
+    let wrapped =
+        raw.wrap(session.handle(), &Mechanism::AesKeyWrap, key.handle(), key.handle(), out.as_mut_slice());
+    report.must_fail("wrap the key by itself", "it wraps an unextractable key", wrapped)
+}
+
+/// A key of known bytes with the right to wrap; under it, every mechanism that might carry the KEK out.
+fn wrap_under_a_known_key(
+    token: &Pkcs11Token,
+    key: ObjectHandle,
+    report: &mut SelfTestReport,
+) -> Result<(), TokenError> {
+    const NAME: &str = "wrap the key under a known key";
+    let raw = &token.pool.module().raw;
+    let template = [
+        Attribute::Class(ObjectClass::SECRET_KEY),
+        Attribute::KeyType(KeyType::AES),
+        Attribute::Token(false),
+        Attribute::Wrap(true),
+    ];
+    let mechanisms = [Mechanism::AesKeyWrap, Mechanism::AesKeyWrapPad, Mechanism::AesCbcPad([0; 16])];
+    for mechanism in mechanisms {
+        // A session for each, because a failed call may spoil one; the known key ends with it.
+        let session = token.pool.writer()?;
+        let known = match raw.create_with_value(session.handle(), &template, &[0x42; 32]) {
+            Ok(known) => known,
+            Err(fault) => {
+                report.note(NAME, format!("no known key can be brought in ({})", fault::name(fault.rv)));
+                return Ok(());
+            }
+        };
+        let mut out = Zeroizing::new([0; 4096]);
+        let wrapped = raw.wrap(session.handle(), &mechanism, known, key.handle(), out.as_mut_slice());
+        report.must_fail(NAME, "it wraps an unextractable key under a key that the caller knows", wrapped)?;
+    }
+    Ok(())
+}

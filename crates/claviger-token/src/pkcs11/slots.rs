@@ -1,0 +1,137 @@
+//! The tokens that a module shows, and the one that a URI means.
+
+use super::module::{Module, with_patience};
+use crate::{PinTries, TokenError, Uri, pkcs11::fault::Fault};
+use cryptoki::slot::Slot;
+use cryptoki_sys::{
+    CK_FLAGS, CKF_LOGIN_REQUIRED, CKF_PROTECTED_AUTHENTICATION_PATH, CKF_TOKEN_INITIALIZED,
+    CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_INITIALIZED, CKF_USER_PIN_LOCKED,
+};
+use std::path::Path;
+
+/// One token in one slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSummary {
+    /// Its label.
+    pub label: String,
+    /// Its serial number.
+    pub serial: String,
+    /// Its manufacturer.
+    pub manufacturer: String,
+    /// Its model.
+    pub model: String,
+    /// The slot's description.
+    pub slot_description: String,
+    /// The slot's manufacturer.
+    pub slot_manufacturer: String,
+    /// Whether it has been initialised; one that was not has no label to be named by.
+    pub initialised: bool,
+    /// Whether a user PIN is set.
+    pub pin_set: bool,
+    /// Whether it wants a login at all.
+    pub login_required: bool,
+    /// Whether the PIN is entered at the reader.
+    pub pin_pad: bool,
+    /// The tries that are left, as far as it tells.
+    pub tries: PinTries,
+    /// The URI that names this token and no other.
+    pub uri: Uri,
+}
+
+/// The tokens that the module at this path shows, initialised or not.
+pub fn list(module: &Path) -> Result<Vec<TokenSummary>, TokenError> {
+    let module = Module::open(module)?;
+    Ok(all(&module)?.into_iter().map(|(_, summary)| summary).collect())
+}
+
+/// The one initialised token that fits the URI.
+pub(super) fn select(module: &Module, uri: &Uri) -> Result<(Slot, TokenSummary), TokenError> {
+    let present = all(module)?;
+    let shown =
+        |tokens: &mut dyn Iterator<Item = &TokenSummary>| tokens.map(|token| token.uri.to_string()).collect();
+    let mut fitting = present.iter().filter(|(_, token)| token.initialised && fits(uri, token));
+    match (fitting.next(), fitting.next()) {
+        (Some((slot, token)), None) => Ok((*slot, token.clone())),
+        (None, _) => Err(TokenError::TokenAbsent {
+            uri: uri.of_token().to_string(),
+            present: shown(&mut present.iter().map(|(_, token)| token).filter(|token| token.initialised)),
+        }),
+        (Some(_), Some(_)) => Err(TokenError::AmbiguousUri {
+            uri: uri.of_token().to_string(),
+            matches: shown(
+                &mut present
+                    .iter()
+                    .map(|(_, token)| token)
+                    .filter(|token| token.initialised && fits(uri, token)),
+            ),
+        }),
+    }
+}
+
+/// What the token in this slot says about itself now.
+pub(super) fn summary(module: &Module, slot: Slot) -> Result<TokenSummary, Fault> {
+    let info = module.raw.token_info(slot.into())?;
+    let slot_info = module.context.get_slot_info(slot).map_err(|error| Fault::of("C_GetSlotInfo", &error))?;
+    let has = |flag: CK_FLAGS| info.flags & flag != 0;
+    let (label, manufacturer) = (padded(&info.label), padded(&info.manufacturerID));
+    let (model, serial) = (padded(&info.model), padded(&info.serialNumber));
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let uri = Uri {
+        model: some(&model),
+        manufacturer: some(&manufacturer),
+        serial: some(&serial),
+        token: some(&label),
+        ..Uri::default()
+    };
+    Ok(TokenSummary {
+        label,
+        serial,
+        manufacturer,
+        model,
+        slot_description: slot_info.slot_description().trim_end().to_owned(),
+        slot_manufacturer: slot_info.manufacturer_id().trim_end().to_owned(),
+        initialised: has(CKF_TOKEN_INITIALIZED),
+        pin_set: has(CKF_USER_PIN_INITIALIZED),
+        login_required: has(CKF_LOGIN_REQUIRED),
+        pin_pad: has(CKF_PROTECTED_AUTHENTICATION_PATH),
+        tries: tries(info.flags),
+        uri,
+    })
+}
+
+/// What the token's flags say about tries: the worst of what is set.
+pub(super) const fn tries(flags: CK_FLAGS) -> PinTries {
+    if flags & CKF_USER_PIN_LOCKED != 0 {
+        PinTries::Locked
+    } else if flags & CKF_USER_PIN_FINAL_TRY != 0 {
+        PinTries::Final
+    } else if flags & CKF_USER_PIN_COUNT_LOW != 0 {
+        PinTries::Low
+    } else {
+        PinTries::Normal
+    }
+}
+
+fn all(module: &Module) -> Result<Vec<(Slot, TokenSummary)>, TokenError> {
+    let slots = with_patience(|| {
+        module.context.get_slots_with_token().map_err(|error| Fault::of("C_GetSlotList", &error))
+    })?;
+    // A token that cannot say who it is (it was just pulled, its reader is sick) does not hide the others.
+    Ok(slots.into_iter().filter_map(|slot| Some((slot, summary(module, slot).ok()?))).collect())
+}
+
+fn fits(uri: &Uri, token: &TokenSummary) -> bool {
+    let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+    same(&uri.token, &token.label)
+        && same(&uri.serial, &token.serial)
+        && same(&uri.manufacturer, &token.manufacturer)
+        && same(&uri.model, &token.model)
+        && same(&uri.slot_description, &token.slot_description)
+        && same(&uri.slot_manufacturer, &token.slot_manufacturer)
+}
+
+/// Text that PKCS#11 pads with blanks, and some modules with zeros.
+fn padded(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.trim_end_matches([' ', '\0']).to_owned()
+}

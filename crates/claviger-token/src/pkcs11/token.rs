@@ -1,0 +1,208 @@
+//! [`Pkcs11Token`]: one KEK behind one module, as the vault sees it.
+
+use super::{
+    fault::Fault,
+    operation::Operation,
+    pool::Pool,
+    profile::{Profile, TestBlob},
+};
+use crate::{KeyDescription, Token, TokenError, Unwrapped, software};
+use claviger_types::{Entropy, Key256, Scheme, WrappedCek};
+use cryptoki::error::RvError;
+use std::sync::Arc;
+
+/// One KEK on one PKCS#11 token.
+#[derive(Debug)]
+pub struct Pkcs11Token {
+    pub(super) pool: Pool,
+    pub(super) description: KeyDescription,
+    pub(super) profile: Profile,
+    pub(super) entropy: SharedEntropy,
+}
+
+/// Randomness that a derived Debug may pass over.
+#[derive(Clone)]
+pub(super) struct SharedEntropy(pub(super) Arc<dyn Entropy>);
+
+impl std::fmt::Debug for SharedEntropy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Entropy")
+    }
+}
+
+/// How an operation on the KEK failed.
+pub(super) enum Failure {
+    /// A call did.
+    Call(Fault),
+    /// All calls went well, but the result does not verify.
+    Unverified,
+    /// The token could not be reached again.
+    Token(TokenError),
+}
+
+impl From<Failure> for TokenError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Call(fault) => fault.into(),
+            Failure::Unverified => Self::CorruptWrappedKey,
+            Failure::Token(error) => error,
+        }
+    }
+}
+
+impl Token for Pkcs11Token {
+    fn describe(&self) -> &KeyDescription {
+        &self.description
+    }
+
+    fn wrap(&self, cek: &Key256, context: &[u8]) -> Result<WrappedCek, TokenError> {
+        Ok(self.wrap_with(&self.profile, cek, context)?)
+    }
+
+    fn unwrap(&self, wrapped: &WrappedCek, context: &[u8]) -> Result<Unwrapped, TokenError> {
+        if (wrapped.recipient, wrapped.scheme) != (self.description.recipient, self.description.scheme) {
+            return Ok(Unwrapped::NotMine);
+        }
+        if !self.is_well_formed(wrapped) {
+            return Err(TokenError::CorruptWrappedKey);
+        }
+        match self.unwrap_with(&self.profile, wrapped, context) {
+            Ok(key) => Ok(Unwrapped::Key(key)),
+            Err(Failure::Unverified) => self.judge(wrapped, context, TokenError::CorruptWrappedKey),
+            Err(Failure::Call(fault)) if fault.may_be_bad_blob() => {
+                self.judge(wrapped, context, fault.into())
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+impl Pkcs11Token {
+    /// Wraps with the templates of this profile.
+    pub(super) fn wrap_with(
+        &self,
+        profile: &Profile,
+        cek: &Key256,
+        context: &[u8],
+    ) -> Result<WrappedCek, Failure> {
+        let KeyDescription { recipient, scheme, public_key, .. } = &self.description;
+        let entropy = self.entropy.0.as_ref();
+        let (iv, ciphertext) = match scheme {
+            Scheme::A256Kw => (None, self.run(profile, |operation| operation.wrap_by_key_wrap(cek))?),
+            Scheme::A256Gcm => {
+                let mut iv = [0; 12];
+                entropy.fill(&mut iv).map_err(|error| Failure::Token(error.into()))?;
+                (Some(iv), self.run(profile, |operation| operation.encrypt_by_gcm(iv, cek, context))?)
+            }
+            Scheme::EcdhEsA256Kw | Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1 => {
+                let missing = TokenError::PublicKeyUnusable { reason: "the token does not show it" };
+                let public_key = public_key.as_ref().ok_or(Failure::Token(missing))?;
+                return software::wrap_to_public_key(*recipient, *scheme, public_key, cek, context, entropy)
+                    .map_err(Failure::Token);
+            }
+        };
+        Ok(WrappedCek { recipient: *recipient, scheme: *scheme, iv, ephemeral: None, ciphertext })
+    }
+
+    /// Unwraps with the templates of this profile.
+    pub(super) fn unwrap_with(
+        &self,
+        profile: &Profile,
+        wrapped: &WrappedCek,
+        context: &[u8],
+    ) -> Result<Key256, Failure> {
+        let bytes = wrapped.ciphertext.as_slice();
+        match (wrapped.scheme, wrapped.iv, &wrapped.ephemeral) {
+            (Scheme::A256Kw, ..) => self.run(profile, |operation| operation.unwrap_by_key_wrap(bytes)),
+            (Scheme::A256Gcm, Some(iv), _) => {
+                self.run(profile, |operation| operation.decrypt_by_gcm(iv, bytes, context))
+            }
+            (Scheme::EcdhEsA256Kw, _, Some(ephemeral)) => {
+                let shared = self.run(profile, |operation| operation.derive(ephemeral))?;
+                software::finish_ecdh(&shared, context, bytes).map_err(|_| Failure::Unverified)
+            }
+            (scheme @ (Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1), ..) => {
+                self.run(profile, |operation| operation.decrypt_by_oaep(scheme, bytes))
+            }
+            _ => Err(Failure::Unverified),
+        }
+    }
+
+    /// Runs one operation on a session of its own; once more, on a fresh one, when what it stands on went away.
+    fn run<T>(
+        &self,
+        profile: &Profile,
+        operation: impl Fn(&Operation<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Failure> {
+        let mut rebuilt = false;
+        loop {
+            let lease = self.pool.lease().map_err(Failure::Token)?;
+            let session = lease.session().map_err(Failure::Token)?;
+            let key = lease.key().map_err(Failure::Token)?;
+            let fault = match operation(&Operation { raw: &self.pool.module().raw, session, key, profile }) {
+                Ok(done) => {
+                    lease.give_back();
+                    return Ok(done);
+                }
+                Err(fault) => fault,
+            };
+            let version = lease.version;
+            // Closed, not given back: some modules leave an operation active after an error.
+            drop(lease);
+            if rebuilt || !fault.is_loss() {
+                return Err(Failure::Call(fault));
+            }
+            self.pool.rebuild(version).map_err(Failure::Token)?;
+            rebuilt = true;
+        }
+    }
+
+    /// Whether it has the parts and sizes of its scheme. What has not is never shown to the token.
+    fn is_well_formed(&self, wrapped: &WrappedCek) -> bool {
+        let length = wrapped.ciphertext.len();
+        match wrapped.scheme {
+            Scheme::A256Kw => length == software::KW_BYTES,
+            Scheme::A256Gcm => length == software::GCM_BYTES && wrapped.iv.is_some(),
+            // A point off the curve would leak the private key bit by bit from a module that does not check.
+            Scheme::EcdhEsA256Kw => {
+                length == software::KW_BYTES
+                    && wrapped.ephemeral.as_ref().is_some_and(|point| software::check_point(point).is_ok())
+            }
+            Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1 => match &self.description.public_key {
+                Some(crate::PublicKey::Rsa { modulus, .. }) => length == modulus.len(),
+                _ => true,
+            },
+        }
+    }
+
+    /// An unwrap failed in a way that a bad blob and a sick token have in common. The test blob tells them apart: if it
+    /// opens, the token is well and the blob is bad. If it does not, everything is set up anew and both are tried again.
+    fn judge(&self, wrapped: &WrappedCek, context: &[u8], seen: TokenError) -> Result<Unwrapped, TokenError> {
+        let Some(test) = &self.profile.test else { return Err(TokenError::CorruptWrappedKey) };
+        if self.opens(test) {
+            return Err(TokenError::CorruptWrappedKey);
+        }
+        let lease = self.pool.lease()?;
+        let version = lease.version;
+        drop(lease);
+        self.pool.rebuild(version)?;
+        match self.unwrap_with(&self.profile, wrapped, context) {
+            Ok(key) => Ok(Unwrapped::Key(key)),
+            Err(_) if self.opens(test) => Err(TokenError::CorruptWrappedKey),
+            Err(Failure::Call(fault)) => Err(fault.into()),
+            Err(Failure::Unverified) => Err(match seen {
+                TokenError::CorruptWrappedKey => {
+                    Fault { function: "C_DeriveKey", rv: RvError::FunctionFailed }.into()
+                }
+                seen => seen,
+            }),
+            Err(Failure::Token(error)) => Err(error),
+        }
+    }
+
+    fn opens(&self, test: &TestBlob) -> bool {
+        let KeyDescription { recipient, scheme, .. } = self.description;
+        self.unwrap_with(&self.profile, &test.wrapped(recipient, scheme), TestBlob::CONTEXT)
+            .is_ok_and(|key| test.is_of(&key))
+    }
+}
