@@ -1,2 +1,55 @@
-//! The claviger program.
-fn main() {}
+//! The `claviger` program: parsing, prompts, output and exit codes around [`claviger_gate::Api`].
+
+mod args;
+mod commands;
+mod config;
+mod context;
+mod error;
+mod hygiene;
+mod open;
+mod output;
+mod paths;
+mod pin;
+mod progress;
+mod prompt;
+mod report;
+mod trace;
+
+use crate::{args::Cli, context::Context, error::CliError};
+use clap::Parser as _;
+use std::{alloc::System, ffi::OsStr, process::ExitCode};
+use zeroizing_alloc::ZeroAlloc;
+
+/// Every buffer is wiped when it is freed, so that those of libraries leave nothing either.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
+    trace::start(cli.global.verbose);
+    let json = cli.global.json;
+    let outcome = Context::new(cli.global).and_then(|context| {
+        hygiene::harden();
+        commands::run(cli.command, &context)
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(report::failure(&error, json)),
+    }
+}
+
+/// Words that are no command line, or a question for help, which is no error.
+fn refused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args_os().any(|word| word == OsStr::new("--json")) {
+        let text = error.render().to_string();
+        let problem = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let error = CliError::usage(problem, "`--help` shows what can be said");
+        return ExitCode::from(report::failure(&error, true));
+    }
+    // Nobody is left to be told when this fails.
+    let _ = error.print();
+    ExitCode::from(u8::from(error.use_stderr()) * 2)
+}

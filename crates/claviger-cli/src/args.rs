@@ -1,0 +1,102 @@
+//! The command line: what is common to all commands, and which there are. Each command's own words stand beside it.
+
+use crate::commands;
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use claviger_types::{Kind, Reference, ServiceName};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  claviger token list                                  which tokens there are, with URIs to copy
+  claviger init --token 'pkcs11:token=lab'             make a vault under a key on that token
+  claviger set openai                                  ask for an API key and keep it
+  claviger get openai                                  print it
+  claviger get google/oauth_token --field access_token print one field
+  claviger list                                        what there is, without values
+
+Exit codes:
+  0 done   1 other   2 usage   3 not found   4 denied   5 locked or PIN   6 token absent
+  7 damaged or tampered   8 rolled back   9 conflict   10 store unreachable   11 audit unavailable";
+
+/// Keeps API keys and OAuth tokens under a master key that never leaves its hardware token
+#[derive(Debug, Parser)]
+#[command(name = "claviger", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Configuration file [default: `$CLAVIGER_CONFIG`, the XDG place, /etc/claviger/claviger.toml]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub(crate) config: Option<PathBuf>,
+    /// Read the token's PIN from this file descriptor
+    #[arg(long, global = true, value_name = "N", value_parser = pin_fd, help_heading = "Global options")]
+    pub(crate) pin_fd: Option<i32>,
+    /// Print results and errors as JSON
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    /// Tell on standard error what happens; more with -vv and -vvv
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub(crate) verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(commands::init::Args),
+    Set(commands::set::Args),
+    Get(commands::get::Args),
+    List(commands::list::Args),
+    History(commands::history::Args),
+    Rollback(commands::rollback::Args),
+    Delete(commands::versions::DeleteArgs),
+    Undelete(commands::versions::UndeleteArgs),
+    Destroy(commands::versions::DestroyArgs),
+    Import(commands::import::Args),
+    Token(commands::token::Args),
+    Status(commands::status::Args),
+    Verify(commands::verify::Args),
+    Gc(commands::gc::Args),
+    Doctor(commands::doctor::Args),
+    Trust(commands::trust::Args),
+    Audit(commands::audit::Args),
+    Completions(commands::completions::Args),
+    Man(commands::man::Args),
+}
+
+/// Standard input, or a descriptor that whoever started us opened for this.
+fn pin_fd(text: &str) -> Result<i32, String> {
+    match text.parse() {
+        Ok(1 | 2) => Err("1 and 2 are for output".into()),
+        Ok(fd @ 0..) => Ok(fd),
+        _ => Err("a file descriptor is a number: 0, or 3 and up".into()),
+    }
+}
+
+/// A reference to a credential.
+pub(crate) fn reference(text: &str) -> Result<Reference, claviger_types::ReferenceError> {
+    text.parse()
+}
+
+/// A service, spelled as in a reference.
+pub(crate) fn service(text: &str) -> Result<ServiceName, String> {
+    let reference: Reference =
+        text.parse().map_err(|error: claviger_types::ReferenceError| error.to_string())?;
+    match reference.name {
+        None => Ok(reference.service),
+        Some(_) => Err("name a service alone; a `/` in its name is written `%2F`".into()),
+    }
+}
+
+/// A kind by name.
+pub(crate) fn kind() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::ALL.map(Kind::name)).try_map(|name| name.parse::<Kind>())
+}

@@ -1,0 +1,101 @@
+//! `claviger verify`.
+
+use crate::{
+    context::Context,
+    error::CliError,
+    output::{self, text},
+    progress::Bar,
+};
+use claviger_gate::{Damage, VerifyReport};
+use claviger_types::{CredentialName, Reference, ServiceName};
+use serde_json::{Value, json};
+
+const EXAMPLES: &str = "\
+Examples:
+  claviger verify
+  claviger verify --json
+
+Exits 7 when anything that the vault reaches is missing or altered, 8 when the vault is older than this host has seen
+it or another branch of its history. What nothing reaches is garbage: it is counted, and no error.";
+
+/// Read everything in the vault and name what is damaged
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(context: &Context) -> Result<(), CliError> {
+    let api = context.open_to_inspect()?;
+    let bar = Bar::new();
+    let report = api.verify(&bar)?;
+    drop(bar);
+    let head = api.status().ok().map(|status| status.head.to_string());
+    if context.json() {
+        output::print_json(&as_json(&report, head.as_deref()))?;
+    } else {
+        output::print(&as_text(&report, head.as_deref()))?;
+    }
+    match (report.damage.len(), report.rolled_back) {
+        (0, None) => Ok(()),
+        (0, Some(what)) => Err(CliError::RollbackFound { what }),
+        (count, _) => Err(CliError::DamageFound { count }),
+    }
+}
+
+fn as_json(report: &VerifyReport, head: Option<&str>) -> Value {
+    let damage = |damage: &Damage| {
+        json!({
+            "what": damage.what,
+            "object": damage.object.to_string(),
+            "fault": damage.fault.name(),
+            "service": damage.service.as_ref().map(ServiceName::as_str),
+            "name": damage.credential.as_ref().map(CredentialName::as_str),
+            "version": damage.version,
+        })
+    };
+    json!({
+        "head": head,
+        "objects": report.objects,
+        "services": report.services,
+        "credentials": report.credentials,
+        "damage": report.damage.iter().map(damage).collect::<Value>(),
+        "garbage": report.garbage,
+        "kept_heads": report.kept_heads,
+        "rolled_back": report.rolled_back,
+    })
+}
+
+fn as_text(report: &VerifyReport, head: Option<&str>) -> String {
+    let mut lines = vec![format!(
+        "{} in {}: {} read, {} kept",
+        text::count(report.credentials, "credential"),
+        text::count(report.services, "service"),
+        text::count(report.objects, "object"),
+        text::count(report.kept_heads, "earlier head"),
+    )];
+    lines.extend(head.map(|head| format!("head {head}")));
+    if report.garbage > 0 {
+        let garbage = text::count(report.garbage, "object");
+        lines.push(format!("{garbage} that nothing reaches; `claviger gc` removes them"));
+    }
+    let rows: Vec<_> = report.damage.iter().map(damage_row).collect();
+    lines.extend(text::table(&rows).lines().map(str::to_owned));
+    match (&report.rolled_back, report.damage.is_empty()) {
+        (Some(what), _) => lines.push(format!("ROLLED BACK: {}", text::plain(what))),
+        (None, true) => lines.push("everything is whole".to_owned()),
+        (None, false) => {}
+    }
+    lines.join("\n") + "\n"
+}
+
+fn damage_row(damage: &Damage) -> Vec<String> {
+    let whose = match (&damage.service, &damage.credential) {
+        (Some(service), name) => text::reference(&Reference { service: service.clone(), name: name.clone() }),
+        (None, _) => "?".to_owned(),
+    };
+    let version = damage.version.map_or_else(String::new, |version| format!(" version {version}"));
+    vec![
+        format!("DAMAGED  {whose}{version}"),
+        format!("{} {}", damage.what, damage.fault.name()),
+        format!("object {}", damage.object),
+    ]
+}

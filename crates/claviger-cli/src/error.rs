@@ -1,0 +1,227 @@
+//! What can go wrong in the program itself, and the class of every error.
+
+use crate::output::json::FieldsError;
+use claviger_gate::{ApiError, ErrorClass};
+use claviger_store::StoreError;
+use claviger_token::TokenError;
+use claviger_types::Kind;
+use claviger_vault::VaultError;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum CliError {
+    /// Neither the variable nor HOME says where a file belongs.
+    #[error("neither {variable} nor HOME is set, so there is no place for claviger's files")]
+    NoHome {
+        /// The XDG variable that would do.
+        variable: &'static str,
+    },
+    /// There is no configuration.
+    #[error("there is no configuration at {}", path.display())]
+    ConfigMissing {
+        /// Where it was looked for last.
+        path: PathBuf,
+    },
+    /// There is one already.
+    #[error("there is a configuration at {} already", path.display())]
+    ConfigExists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Someone else may change the configuration.
+    #[error("{} {problem}", path.display())]
+    ConfigExposed {
+        /// The file or its directory.
+        path: PathBuf,
+        /// What is wrong with it, as the end of a sentence.
+        problem: String,
+        /// The command that mends it.
+        mend: String,
+    },
+    /// The configuration makes no sense.
+    #[error("the configuration {}{} is not valid: {problem}", path.display(), line_text(*line))]
+    ConfigInvalid {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, where that is known.
+        line: Option<usize>,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file cannot be used.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was tried: `read`, `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Standard input, output or the terminal failed.
+    #[error("cannot {action}")]
+    Stream {
+        /// What was tried: `read standard input`.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The words given make no sense together.
+    #[error("{problem}")]
+    Usage {
+        /// What is wrong.
+        problem: String,
+        /// What to do instead.
+        help: String,
+    },
+    /// What was given does not spell the fields of this kind.
+    #[error("that is no credential of the kind {kind}")]
+    Fields {
+        /// The kind.
+        kind: Kind,
+        /// Why not; never what was given.
+        #[source]
+        source: FieldsError,
+    },
+    /// The credential has no such field.
+    #[error("the credential has no field `{field}`")]
+    NoField {
+        /// The field.
+        field: String,
+        /// The fields that it has.
+        present: Vec<String>,
+    },
+    /// Somebody must be asked, and there is no terminal.
+    #[error("{question} cannot be asked without a terminal")]
+    NoTerminal {
+        /// What would be asked.
+        question: &'static str,
+        /// What to give instead.
+        instead: &'static str,
+        /// Whether it is a PIN that is missing.
+        pin: bool,
+    },
+    /// Whoever was asked said no.
+    #[error("stopped: {what}")]
+    Declined {
+        /// What was not confirmed.
+        what: &'static str,
+    },
+    /// The vault is damaged; the report has been printed.
+    #[error("{count} damaged or missing object{} in the vault", plural(*count))]
+    DamageFound {
+        /// How many objects.
+        count: usize,
+    },
+    /// The vault was rolled back; the report has been printed.
+    #[error("the vault was rolled back: {what}")]
+    RollbackFound {
+        /// How that shows.
+        what: String,
+    },
+    /// Imported credentials differ from what the vault has; they have been listed.
+    #[error("{count} credential{} the vault has with another value; nothing was changed", differ(*count))]
+    ImportDiffers {
+        /// How many.
+        count: usize,
+    },
+    /// The old file holds nothing to import.
+    #[error("{} {what}: there are no credentials in it, the old program never wrote any", path.display())]
+    NothingToImport {
+        /// The file.
+        path: PathBuf,
+        /// `does not exist` or `is empty`.
+        what: &'static str,
+    },
+    /// A check of `doctor` failed; all of them have been printed.
+    #[error("{failed} of {all} checks failed")]
+    ChecksFailed {
+        /// How many failed.
+        failed: usize,
+        /// How many there were.
+        all: usize,
+        /// The class of the first failure.
+        class: ErrorClass,
+    },
+    /// A call was refused or failed.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+fn line_text(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!(", line {line},"))
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+fn differ(count: usize) -> &'static str {
+    if count == 1 { " is one that" } else { "s are ones that" }
+}
+
+impl CliError {
+    /// A file that cannot be used.
+    pub(crate) fn file(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::File { action, path: path.to_owned(), source }
+    }
+
+    /// Words that make no sense, and what to do instead.
+    pub(crate) fn usage(problem: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Usage { problem: problem.into(), help: help.into() }
+    }
+
+    /// What the caller can do; becomes the exit code.
+    pub(crate) const fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoHome { .. }
+            | Self::ConfigMissing { .. }
+            | Self::ConfigExposed { .. }
+            | Self::ConfigInvalid { .. }
+            | Self::File { .. }
+            | Self::Stream { .. }
+            | Self::Declined { .. } => ErrorClass::Other,
+            Self::Usage { .. } | Self::Fields { .. } | Self::NoTerminal { pin: false, .. } => {
+                ErrorClass::Usage
+            }
+            Self::NoTerminal { pin: true, .. } => ErrorClass::Locked,
+            Self::NothingToImport { .. } | Self::NoField { .. } => ErrorClass::NotFound,
+            Self::ConfigExists { .. } | Self::ImportDiffers { .. } => ErrorClass::Conflict,
+            Self::DamageFound { .. } => ErrorClass::Damaged,
+            Self::RollbackFound { .. } => ErrorClass::RolledBack,
+            Self::ChecksFailed { class, .. } => *class,
+            Self::Api(error) => error.class(),
+        }
+    }
+}
+
+impl From<VaultError> for CliError {
+    fn from(error: VaultError) -> Self {
+        Self::Api(error.into())
+    }
+}
+
+impl From<TokenError> for CliError {
+    fn from(error: TokenError) -> Self {
+        VaultError::from(error).into()
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        VaultError::from(error).into()
+    }
+}
+
+impl From<claviger_types::EntropyError> for CliError {
+    fn from(error: claviger_types::EntropyError) -> Self {
+        VaultError::from(error).into()
+    }
+}

@@ -1,0 +1,262 @@
+//! Errors as people and programs read them: what failed, why, and what to do next. The one place that prints them.
+
+use crate::{error::CliError, output::text::plain};
+use claviger_gate::{ApiError, ErrorClass};
+use claviger_store::StoreError;
+use claviger_token::TokenError;
+use claviger_vault::{Missing, VaultError};
+use std::{error::Error, io::Write as _};
+
+/// Prints an error to standard error and returns the exit code.
+pub(crate) fn failure(error: &CliError, json: bool) -> u8 {
+    let class = error.class();
+    if !is_closed_pipe(error) {
+        let text = if json { as_json(error) } else { as_text(error) };
+        // Nothing is left to be told to whoever closed standard error.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+    class.exit_code()
+}
+
+/// Prints a note that is no error.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "note: {}", plain(text));
+}
+
+/// Prints a warning.
+pub(crate) fn warning(text: &str) {
+    let _ = writeln!(std::io::stderr(), "warning: {}", plain(text));
+}
+
+/// Whoever read our output has seen enough: no reason to complain.
+fn is_closed_pipe(error: &CliError) -> bool {
+    matches!(error, CliError::Stream { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn as_text(error: &CliError) -> String {
+    let line = |what: &str, text: &str| format!("{what}: {}\n", plain(text));
+    let causes = causes(error).iter().map(|cause| line("caused by", cause)).collect::<String>();
+    line("error", &error.to_string()) + &causes + &line("help", &help(error))
+}
+
+fn as_json(error: &CliError) -> String {
+    let body = serde_json::json!({"error": {
+        "code": error.class().exit_code(),
+        "class": class_name(error.class()),
+        "message": error.to_string(),
+        "causes": causes(error),
+        "help": help(error),
+    }});
+    format!("{body}\n")
+}
+
+/// The chain below an error, each link once: some libraries repeat the cause in their own text.
+fn causes(error: &CliError) -> Vec<String> {
+    let mut causes: Vec<String> = Vec::new();
+    let mut shown = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !text.is_empty() && !shown.contains(&text) {
+            causes.push(text.clone());
+        }
+        shown = text;
+        next = cause.source();
+    }
+    causes
+}
+
+/// The class by name, for JSON.
+pub(crate) const fn class_name(class: ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::Usage => "usage",
+        ErrorClass::NotFound => "not-found",
+        ErrorClass::Denied => "denied",
+        ErrorClass::Locked => "locked",
+        ErrorClass::TokenAbsent => "token-absent",
+        ErrorClass::Damaged => "damaged",
+        ErrorClass::RolledBack => "rolled-back",
+        ErrorClass::Conflict => "conflict",
+        ErrorClass::StoreUnreachable => "store-unreachable",
+        ErrorClass::AuditUnavailable => "audit-unavailable",
+        _ => "other",
+    }
+}
+
+/// What to do next.
+pub(crate) fn help(error: &CliError) -> String {
+    let fixed = match error {
+        CliError::NoHome { variable } => return format!("set HOME, or {variable} to an absolute path"),
+        CliError::ConfigExposed { mend, .. } => return mend.clone(),
+        CliError::Usage { help, .. } => return help.clone(),
+        CliError::NoTerminal { instead, .. } => instead,
+        CliError::Api(error) => return help_for_api(error),
+        CliError::ConfigMissing { .. } => {
+            "make a vault with `claviger init --token URI` (`claviger token list` shows URIs), or name the file with \
+             --config or CLAVIGER_CONFIG"
+        }
+        CliError::ConfigExists { .. } => {
+            "nothing was changed; use that vault, or name another file with --config to make a second one"
+        }
+        CliError::ConfigInvalid { .. } => "correct the file; `claviger init --help` names what belongs in it",
+        CliError::File { action: "read", .. } => "check the path and who may read it",
+        CliError::File { .. } => "check the path, who may write there, and the space left",
+        CliError::Stream { .. } => "check where input comes from and output goes to",
+        CliError::Fields { .. } => {
+            "give a JSON object, such as {\"username\": \"...\", \"password\": \"...\"}, or --field NAME=@FILE for each field"
+        }
+        CliError::NoField { present, .. } => return format!("it has: {}", present.join(", ")),
+        CliError::Declined { .. } => "nothing was changed",
+        CliError::DamageFound { .. } => {
+            "what is not named above is whole and can be read; restore the named objects from a copy of the store, or \
+             set these credentials anew"
+        }
+        CliError::RollbackFound { .. } => ROLLED_BACK,
+        CliError::ImportDiffers { .. } => {
+            "compare them, then run again with --overwrite to make the imported values the newest versions (the \
+             present ones stay in `claviger history`)"
+        }
+        CliError::NothingToImport { .. } => {
+            "check the path; the old program's file is ~/.apex_agent_api_keys.enc"
+        }
+        CliError::ChecksFailed { .. } => "do what the lines marked FAIL say, from the top, and run it again",
+    };
+    fixed.to_owned()
+}
+
+const ROLLED_BACK: &str = "someone put an older copy of the store in its place, or an anchor is missing; put the newest \
+     copy back. Only if you know that this one is right: `claviger verify` shows the head's digest, and `claviger trust \
+     --head DIGEST` accepts it";
+
+fn help_for_api(error: &ApiError) -> String {
+    match error {
+        ApiError::Denied { .. } => "ask whoever keeps the vault's policy".into(),
+        ApiError::Audit(_) => {
+            "see that the audit directory exists, is yours and has space left: `claviger doctor` says where it is".into()
+        }
+        ApiError::Vault(error) => help_for_vault(error),
+        _ => GENERAL.into(),
+    }
+}
+
+const GENERAL: &str = "`claviger doctor` looks for the usual causes";
+
+fn help_for_vault(error: &VaultError) -> String {
+    let fixed = match error {
+        VaultError::NotFound { what: Missing::Deleted(_), reference } => {
+            return format!("`claviger undelete {}` brings it back", shown(reference));
+        }
+        VaultError::NotFound { what: Missing::Version(_) | Missing::Destroyed(_), reference } => {
+            return format!("`claviger history {}` shows the versions that there are", shown(reference));
+        }
+        VaultError::NotFound { what: Missing::Credential, reference } => {
+            let service = claviger_types::Reference::escape(reference.service.as_str());
+            return format!("`claviger list {}` shows what there is", crate::output::text::shell(&service));
+        }
+        VaultError::NotFound { .. } => "`claviger list` shows what there is",
+        VaultError::NameNeeded { .. } => "name one of them: SERVICE/NAME",
+        VaultError::CasMismatch { .. } => {
+            "someone else wrote first: look at it, and give its version with --cas"
+        }
+        VaultError::Contended => "try again when the other writers are done",
+        VaultError::VaultExists => {
+            "give another --store, or use the configuration of the vault that is there"
+        }
+        VaultError::ForeignVault { .. } => {
+            "check `store` in the configuration: that is not the vault it was made for"
+        }
+        VaultError::ForeignFingerprint { .. } => {
+            "the vault's key is not the one that was pinned when this configuration was made: check `store` in it. If \
+             nobody replaced the vault on purpose, somebody planted this one; do not use it"
+        }
+        VaultError::NotARecipient => {
+            "check `token` in the configuration: which key on which token opens this vault"
+        }
+        VaultError::NoVault => "check `store` in the configuration; `claviger init` makes a vault",
+        VaultError::NewerFormat { .. } => "install a newer claviger",
+        VaultError::Damaged { .. } | VaultError::Envelope(_) => {
+            "`claviger verify` names everything that is damaged; what it does not name can still be read"
+        }
+        VaultError::RolledBack { .. } => ROLLED_BACK,
+        VaultError::Anchor { .. } => {
+            "check the file under `anchors` in the configuration, and who may write it"
+        }
+        VaultError::Scratch(_) => "check TMPDIR and the space left there",
+        VaultError::Token(error) => help_for_token(error),
+        VaultError::Store(error) => return help_for_store(error),
+        VaultError::Entropy(_) => {
+            "the operating system gives no random bytes; nothing can be sealed until it does"
+        }
+        _ => GENERAL,
+    };
+    fixed.to_owned()
+}
+
+fn help_for_token(error: &TokenError) -> &'static str {
+    match error {
+        TokenError::PinIncorrect { tries_left: Some(1) } => {
+            "one more wrong PIN locks the token: look the PIN up before the next try"
+        }
+        TokenError::PinIncorrect { .. } => {
+            "check the PIN, and that it is this token's; too many wrong ones lock the token"
+        }
+        TokenError::PinLocked => {
+            "reset the PIN with the token's own tool and its SO PIN or PUK, then run the command again"
+        }
+        TokenError::PinUnavailable { .. } => {
+            "run it on a terminal to be asked, or give the PIN with --pin-fd N, with pin-source=file:PATH in the \
+             token's URI, or as the service credential `claviger.pin`"
+        }
+        TokenError::TokenAbsent { .. } => {
+            "plug the token in, or correct its URI: `claviger token list` shows the tokens that are there"
+        }
+        TokenError::AmbiguousUri { .. } => {
+            "add serial= (or id= for a key) to the URI: `claviger token list` shows them"
+        }
+        TokenError::Uri { .. } => "`claviger token list` prints URIs to copy",
+        TokenError::KeyMissing { .. } => {
+            "the token is there but the master key is not: is it the right token, or was the key deleted? Without it \
+             only another recipient's token opens the vault"
+        }
+        TokenError::CorruptWrappedKey => {
+            "`claviger verify` names what is damaged; a copy of the store from before has the right bytes"
+        }
+        TokenError::TouchTimeout => "run it again and touch the token when it blinks",
+        TokenError::ModuleUnusable { .. } => {
+            "check module-path in the token's URI, or --module; Debian's SoftHSM is \
+             /usr/lib/softhsm/libsofthsm2.so (package softhsm2)"
+        }
+        TokenError::Refused { .. } | TokenError::NoScheme { .. } => {
+            "use another token or module; this one cannot keep a master key to itself"
+        }
+        _ => {
+            "`claviger doctor` looks for the usual causes; if the token was pulled, put it back and try again"
+        }
+    }
+}
+
+fn help_for_store(error: &StoreError) -> String {
+    match error {
+        StoreError::Absent { .. } => {
+            "check `store` in the configuration, and that its disk is mounted; `claviger init` makes a new vault"
+        }
+        StoreError::Exposed { mend, .. } => return mend.clone(),
+        StoreError::Unreachable { .. } => {
+            "the store is busy, full, read-only or away: see what else uses it and try again"
+        }
+        StoreError::Ambiguous { .. } => "it may have been written or not: look with `claviger history`, then go on",
+        StoreError::Damaged { .. } => "put a copy of the store back; `claviger verify` then says whether it is whole",
+        StoreError::NewerFormat { .. } => "install a newer claviger",
+        StoreError::TooLarge { .. } => "a credential holds at most 1 MiB",
+        StoreError::Url { .. } => "write it as sqlite:///absolute/path/vault.db",
+        _ => GENERAL,
+    }
+    .to_owned()
+}
+
+fn shown(reference: &claviger_types::Reference) -> String {
+    crate::output::text::shell(&reference.to_string())
+}
+
+#[cfg(test)]
+mod tests;
