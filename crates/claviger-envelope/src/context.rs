@@ -108,7 +108,7 @@ impl ObjectKind {
     }
 
     /// The media type in the `typ` header (RFC 9596).
-    pub(crate) const fn typ(self) -> &'static str {
+    pub(crate) const fn media_type(self) -> &'static str {
         match self {
             Self::Service => "application/vnd.claviger.service+cose",
             Self::Page => "application/vnd.claviger.page+cose",

@@ -20,6 +20,7 @@ use crate::codec::{Encode, Sink, Writer};
 pub(crate) mod label {
     pub(crate) const ALG: i64 = 1;
     pub(crate) const CRIT: i64 = 2;
+    pub(crate) const CONTENT_TYPE: i64 = 3;
     pub(crate) const KID: i64 = 4;
     pub(crate) const IV: i64 = 5;
     pub(crate) const TYP: i64 = 16;

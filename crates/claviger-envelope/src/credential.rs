@@ -8,7 +8,7 @@ use crate::{
     cipher::random_nonce,
     codec::Encode as _,
     cose::{Encrypt0, NewBody},
-    profile::{KeyName, ProtectedHeader, TYP_CREDENTIAL, expect_iv_only},
+    profile::{KeyName, ProtectedHeader, Type, expect_iv_only},
 };
 use claviger_types::{Entropy, MAX_VALUE_BYTES, Value};
 use plaintext::Plaintext;
@@ -28,7 +28,7 @@ pub fn seal_credential(
     let header = ProtectedHeader {
         alg: data_key.alg().cose_alg(),
         key: KeyName::Kid(data_key.kid()),
-        typ: TYP_CREDENTIAL,
+        typ: Type::Credential,
     };
     let body = NewBody {
         protected: &header.to_cbor(),
@@ -51,7 +51,7 @@ pub fn open_credential(
     }
     let message = Encrypt0::parse(bytes)?;
     let headers = &message.body.headers;
-    let header = ProtectedHeader::read(headers, TYP_CREDENTIAL)?;
+    let header = ProtectedHeader::read(headers, Type::Credential)?;
     let alg = ContentAlg::from_cose_alg(header.alg).ok_or(EnvelopeError::UnsupportedAlgorithm(header.alg))?;
     let kid = header.kid()?;
     expect_iv_only(headers)?;
@@ -61,6 +61,3 @@ pub fn open_credential(
     let plaintext = message.open(data_key.cipher(), &context.to_cbor())?;
     plaintext::read(plaintext.expose())
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,7 +9,7 @@ use crate::{
     codec::{Encode as _, Writer},
     cose::{Encrypt, NewBody},
     data_key::{CoseKey, read_cose_key, sealed_len},
-    profile::{KeyName, ProtectedHeader, TYP_DATA_KEY, expect_iv_only},
+    profile::{KeyName, ProtectedHeader, Type, expect_iv_only},
 };
 use claviger_types::{Digest, Entropy, Key256, RecipientId, Scheme, WrappedCek};
 use recipient::{NewRecipient, fits_scheme, read_recipient};
@@ -42,7 +42,7 @@ impl DataKeySealer {
         let header = ProtectedHeader {
             alg: data_key.alg().cose_alg(),
             key: KeyName::Kid(data_key.kid()),
-            typ: TYP_DATA_KEY,
+            typ: Type::DataKey,
         };
         let body = NewBody { protected: &header.to_cbor(), external_aad: &context.to_cbor(), iv };
         let body = Encrypt::seal(&body, &Cipher::new(data_key.alg(), &cek), &CoseKey(data_key))?;
@@ -102,7 +102,7 @@ impl DataKeyEnvelope {
             return Err(EnvelopeError::TooLarge { limit: MAX_BYTES });
         }
         let message = Encrypt::parse(bytes, MAX_RECIPIENTS)?;
-        let header = ProtectedHeader::read(&message.body.headers, TYP_DATA_KEY)?;
+        let header = ProtectedHeader::read(&message.body.headers, Type::DataKey)?;
         let alg =
             ContentAlg::from_cose_alg(header.alg).ok_or(EnvelopeError::UnsupportedAlgorithm(header.alg))?;
         let kid = header.kid()?;
@@ -160,6 +160,3 @@ impl DataKeyEnvelope {
         read_cose_key(plaintext.expose(), self.alg, expected_kid)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,7 +5,7 @@ use crate::{
     codec::Encode as _,
     context::HeadContext,
     cose::{HMAC_256_256, Mac0},
-    profile::{KeyName, ProtectedHeader, TYP_HEAD},
+    profile::{KeyName, ProtectedHeader, Type},
 };
 use claviger_types::{Digest, Key256, VaultId};
 
@@ -22,7 +22,7 @@ pub fn mac_head(
     if payload.len() > MAX_HEAD_PAYLOAD_BYTES {
         return Err(EnvelopeError::TooLarge { limit: MAX_HEAD_PAYLOAD_BYTES });
     }
-    let header = ProtectedHeader { alg: HMAC_256_256, key: KeyName::Kid(*fingerprint), typ: TYP_HEAD };
+    let header = ProtectedHeader { alg: HMAC_256_256, key: KeyName::Kid(*fingerprint), typ: Type::Head };
     Mac0::make(head_key, &header.to_cbor(), &HeadContext { vault }.to_cbor(), payload)
 }
 
@@ -42,7 +42,7 @@ impl<'a> UnverifiedHead<'a> {
             return Err(EnvelopeError::TooLarge { limit: LIMIT });
         }
         let message = Mac0::parse(bytes)?;
-        let header = ProtectedHeader::read(&message.headers, TYP_HEAD)?;
+        let header = ProtectedHeader::read(&message.headers, Type::Head)?;
         // The program fixes the algorithm; the header may only agree.
         if header.alg != HMAC_256_256 {
             return Err(EnvelopeError::UnsupportedAlgorithm(header.alg));
@@ -70,6 +70,3 @@ impl<'a> UnverifiedHead<'a> {
         Ok(self.message.payload)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,7 +7,7 @@ use crate::{
     codec::Encode as _,
     cose::{Encrypt0, NewBody},
     derive::expand,
-    profile::{KeyName, ProtectedHeader, Salt, expect_iv_only},
+    profile::{KeyName, ProtectedHeader, Salt, Type, expect_iv_only},
 };
 use claviger_types::{Entropy, Key256, SecretBytes};
 
@@ -32,7 +32,8 @@ pub fn seal_object(
     }
     let mut salt = Salt::default();
     entropy.fill(&mut salt)?;
-    let header = ProtectedHeader { alg: ALG.cose_alg(), key: KeyName::Salt(salt), typ: context.kind.typ() };
+    let header =
+        ProtectedHeader { alg: ALG.cose_alg(), key: KeyName::Salt(salt), typ: Type::Object(context.kind) };
     let body = NewBody { protected: &header.to_cbor(), external_aad: &context.to_cbor(), iv: NONCE };
     Encrypt0::seal(&body, &one_time_cipher(metadata_key, &salt)?, plaintext)
 }
@@ -49,7 +50,7 @@ pub fn open_object(
     }
     let message = Encrypt0::parse(bytes)?;
     let headers = &message.body.headers;
-    let header = ProtectedHeader::read(headers, context.kind.typ())?;
+    let header = ProtectedHeader::read(headers, Type::Object(context.kind))?;
     if header.alg != ALG.cose_alg() {
         return Err(EnvelopeError::UnsupportedAlgorithm(header.alg));
     }
@@ -65,6 +66,3 @@ pub fn open_object(
 fn one_time_cipher(metadata_key: &Key256, salt: &Salt) -> Result<Cipher, EnvelopeError> {
     Ok(Cipher::new(ALG, &expand(metadata_key, &[b"claviger/v1/object", salt])?))
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,7 @@
 //! The headers that claviger writes, and no others that it reads.
 
 use crate::{
-    EnvelopeError,
+    EnvelopeError, ObjectKind,
     codec::{Encode, Sink, Writer},
     cose::{Headers, label},
 };
@@ -14,9 +14,35 @@ pub const FORMAT: u64 = 1;
 const LABEL_FORMAT: i64 = -65537;
 const LABEL_SALT: i64 = -65540;
 
-pub(crate) const TYP_DATA_KEY: &str = "application/vnd.claviger.dek+cose";
-pub(crate) const TYP_CREDENTIAL: &str = "application/vnd.claviger.credential+cose";
-pub(crate) const TYP_HEAD: &str = "application/vnd.claviger.head+cose";
+/// What an envelope is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Type {
+    DataKey,
+    Credential,
+    Object(ObjectKind),
+    Head,
+}
+
+impl Type {
+    /// The media type in the `typ` header (RFC 9596).
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::DataKey => "application/vnd.claviger.dek+cose",
+            Self::Credential => "application/vnd.claviger.credential+cose",
+            Self::Object(kind) => kind.media_type(),
+            Self::Head => "application/vnd.claviger.head+cose",
+        }
+    }
+
+    /// The content type, where the contents have one that is registered: application/cose-key is 101 (RFC 9052
+    /// section 11.3.2).
+    const fn content_type(self) -> Option<u64> {
+        match self {
+            Self::DataKey => Some(101),
+            _ => None,
+        }
+    }
+}
 
 /// The thirty-two random bytes of an object from which its one-time key is derived.
 pub(crate) type Salt = [u8; 32];
@@ -30,22 +56,23 @@ pub(crate) enum KeyName {
     Salt(Salt),
 }
 
-/// A protected header: `{1: alg, 4: kid, 16: typ, -65537: format}`, or with `-65540: salt` and no kid.
+/// A protected header: `{1: alg, 3: content type, 4: kid, 16: typ, -65537: format}`, or with `-65540: salt` and no kid;
+/// the content type only where there is one.
 pub(crate) struct ProtectedHeader {
     pub(crate) alg: i64,
     pub(crate) key: KeyName,
-    pub(crate) typ: &'static str,
+    pub(crate) typ: Type,
 }
 
 impl ProtectedHeader {
     /// Reads the protected header of an envelope that must be of type `typ`, and refuses whatever this version would
     /// have written otherwise. The format comes first: all else may mean something new in another one.
-    pub(crate) fn read(headers: &Headers<'_>, typ: &'static str) -> Result<Self, EnvelopeError> {
+    pub(crate) fn read(headers: &Headers<'_>, typ: Type) -> Result<Self, EnvelopeError> {
         let header = headers.protected;
         if header.int(LABEL_FORMAT).and_then(|format| u64::try_from(format).ok()) != Some(FORMAT) {
             return Err(EnvelopeError::UnsupportedFormat);
         }
-        if header.text(label::TYP) != Some(typ) {
+        if header.text(label::TYP) != Some(typ.media_type()) {
             return Err(EnvelopeError::Malformed("another type of envelope"));
         }
         let alg = header.int(label::ALG).ok_or(EnvelopeError::Malformed("no algorithm"))?;
@@ -82,11 +109,15 @@ impl ProtectedHeader {
 
 impl Encode for ProtectedHeader {
     fn encode<S: Sink>(&self, out: &mut Writer<S>) {
-        out.map(4).int(label::ALG).int(self.alg);
+        let content_type = self.typ.content_type();
+        out.map(4 + usize::from(content_type.is_some())).int(label::ALG).int(self.alg);
+        if let Some(content_type) = content_type {
+            out.int(label::CONTENT_TYPE).unsigned(content_type);
+        }
         if let KeyName::Kid(kid) = &self.key {
             out.int(label::KID).bytes(kid.as_bytes());
         }
-        out.int(label::TYP).text(self.typ).int(LABEL_FORMAT).unsigned(FORMAT);
+        out.int(label::TYP).text(self.typ.media_type()).int(LABEL_FORMAT).unsigned(FORMAT);
         if let KeyName::Salt(salt) = &self.key {
             out.int(LABEL_SALT).bytes(salt);
         }
@@ -130,6 +161,3 @@ impl Encode for RecipientHeader {
             .bytes(self.recipient.as_bytes());
     }
 }
-
-#[cfg(test)]
-mod tests;

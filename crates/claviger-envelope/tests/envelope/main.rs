@@ -1,3 +1,6 @@
-//! Envelopes from outside: what the vault sees.
+//! Envelopes from outside, as the vault and other programs see them.
 
-mod smoke;
+mod golden;
+mod manifest;
+mod negative;
+mod software;
