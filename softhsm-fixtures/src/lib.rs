@@ -50,6 +50,14 @@ impl Provider {
         }
     }
 
+    /// The module's shared library; kryoptic is built when it is not there yet.
+    pub fn module(self) -> PathBuf {
+        match self {
+            Self::SoftHsm => softhsm::module(),
+            Self::Kryoptic => kryoptic::module(),
+        }
+    }
+
     /// A fresh instance with one token, [`LABEL`].
     pub fn instance(self) -> Instance {
         let instance = self.empty();
@@ -90,11 +98,7 @@ pub struct Instance {
 
 impl Instance {
     fn at(provider: Provider, home: PathBuf) -> Self {
-        let module = match provider {
-            Provider::SoftHsm => softhsm::module(),
-            Provider::Kryoptic => kryoptic::module(),
-        };
-        Self { provider, module, pin_file: home.join("pin"), home, _owned: None }
+        Self { provider, module: provider.module(), pin_file: home.join("pin"), home, _owned: None }
     }
 
     /// Whose module this is.

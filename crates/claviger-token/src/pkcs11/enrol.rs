@@ -19,9 +19,9 @@ use std::{path::Path, sync::Arc};
 /// A KEK that is to be made.
 #[derive(Debug, Clone)]
 pub struct NewKek {
-    /// Whose key it will be; its bytes become the CKA_ID.
+    /// Whose key it will be; its bytes become the `CKA_ID`.
     pub recipient: RecipientId,
-    /// The CKA_LABEL.
+    /// The `CKA_LABEL`.
     pub label: String,
     /// The scheme; `None` takes the first that passes the self-test, in the order of [`Scheme::ALL`].
     pub scheme: Option<Scheme>,

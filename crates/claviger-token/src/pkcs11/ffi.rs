@@ -1,5 +1,5 @@
 //! The C calls that go around `cryptoki`: those that carry secrets, so that a key is read into and written from a buffer of
-//! ours that is wiped; C_WrapKey, whose length must be the one it returns, not the one it announces; and C_GetTokenInfo,
+//! ours that is wiped; `C_WrapKey`, whose length must be the one it returns, not the one it announces; and `C_GetTokenInfo`,
 //! whose clock some modules leave in a state that `cryptoki` refuses.
 //!
 //! The only unsafe code of the crate. What makes each block sound is the same everywhere: the pointer comes from the
@@ -16,8 +16,8 @@ use cryptoki::{
     object::Attribute,
 };
 use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_FUNCTION_LIST, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID,
-    CK_TOKEN_INFO, CK_ULONG, CKA_VALUE, CKU_USER,
+    CK_ATTRIBUTE, CK_FUNCTION_LIST, CK_MECHANISM, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_RV,
+    CK_SESSION_HANDLE, CK_SLOT_ID, CK_TOKEN_INFO, CK_ULONG, CKA_VALUE, CKU_USER,
 };
 use std::{path::Path, ptr};
 
@@ -75,7 +75,7 @@ impl Raw {
         check("C_Login", unsafe { function(session, CKU_USER, pin.cast_mut(), length) })
     }
 
-    /// Makes an object of this template with this CKA_VALUE.
+    /// Makes an object of this template with this `CKA_VALUE`.
     pub(super) fn create_with_value(
         &self,
         session: CK_SESSION_HANDLE,
@@ -102,7 +102,7 @@ impl Raw {
         check("C_DestroyObject", unsafe { function(session, object) })
     }
 
-    /// Reads an object's CKA_VALUE into `out`; the number of bytes it has.
+    /// Reads an object's `CKA_VALUE` into `out`; the number of bytes it has.
     pub(super) fn read_value(
         &self,
         session: CK_SESSION_HANDLE,
@@ -114,7 +114,7 @@ impl Raw {
             CK_ATTRIBUTE { type_: CKA_VALUE, pValue: out.as_mut_ptr().cast(), ulValueLen: length(out) };
         // SAFETY: see the module's documentation.
         check("C_GetAttributeValue", unsafe { function(session, object, &raw mut attribute, 1) })?;
-        Ok(written("C_GetAttributeValue", attribute.ulValueLen, out)?)
+        written("C_GetAttributeValue", attribute.ulValueLen, out)
     }
 
     /// Wraps `key` under `kek` into `out`; the number of bytes written.
@@ -128,8 +128,37 @@ impl Raw {
         key: CK_OBJECT_HANDLE,
         out: &mut [u8],
     ) -> Result<usize, Fault> {
+        self.wrap_by(session, mechanism.into(), kek, key, out)
+    }
+
+    /// The same by a mechanism's number, for those that `cryptoki` does not know; `parameter` is its IV or nothing.
+    pub(super) fn wrap_by_number(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: CK_MECHANISM_TYPE,
+        parameter: &[u8],
+        kek: CK_OBJECT_HANDLE,
+        key: CK_OBJECT_HANDLE,
+        out: &mut [u8],
+    ) -> Result<usize, Fault> {
+        let start = if parameter.is_empty() { ptr::null() } else { parameter.as_ptr() };
+        let mechanism = CK_MECHANISM {
+            mechanism,
+            pParameter: start.cast_mut().cast(),
+            ulParameterLen: length(parameter),
+        };
+        self.wrap_by(session, mechanism, kek, key, out)
+    }
+
+    fn wrap_by(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mut mechanism: CK_MECHANISM,
+        kek: CK_OBJECT_HANDLE,
+        key: CK_OBJECT_HANDLE,
+        out: &mut [u8],
+    ) -> Result<usize, Fault> {
         let function = present("C_WrapKey", self.functions.C_WrapKey)?;
-        let mut mechanism: CK_MECHANISM = mechanism.into();
         let mut count = length(out);
         // SAFETY: see the module's documentation; the mechanism's parameters outlive the call by its borrow.
         let rv = unsafe { function(session, &raw mut mechanism, kek, key, out.as_mut_ptr(), &raw mut count) };

@@ -68,7 +68,7 @@ fn generate(
 
 /// Compares every attribute with what was asked for; the finding, where one differs.
 ///
-/// CKA_ALLOWED_MECHANISMS and CKA_COPYABLE may be unknown to a module; there the self-test's attacks decide.
+/// `CKA_ALLOWED_MECHANISMS` and `CKA_COPYABLE` may be unknown to a module; there the self-test's attacks decide.
 pub(super) fn read_back(session: &Session, made: &Made) -> Result<(), TokenError> {
     let always =
         [Attribute::AlwaysSensitive(true), Attribute::NeverExtractable(true), Attribute::Local(true)];
@@ -147,7 +147,7 @@ pub(super) fn public_object(session: &Session, id: &[u8]) -> Result<Option<Objec
         .map_err(|error| Fault::of("C_FindObjects", &error))
 }
 
-/// The point in a CKA_EC_POINT: an uncompressed SEC 1 point, in a DER octet string or, with some modules, bare.
+/// The point in a `CKA_EC_POINT`: an uncompressed SEC 1 point, in a DER octet string or, with some modules, bare.
 fn point_of(encoded: &[u8]) -> Option<EcPoint> {
     let coordinates = encoded.strip_prefix(&[0x04, 65, 0x04]).or_else(|| encoded.strip_prefix(&[0x04]))?;
     let (x, y) = coordinates.split_at_checked(32)?;

@@ -31,7 +31,7 @@ struct Usage {
     ours: bool,
 }
 
-/// By the library's real path. C_Initialize and C_Finalize are called under this lock, so that one user's end cannot meet
+/// By the library's real path. `C_Initialize` and `C_Finalize` are called under this lock, so that one user's end cannot meet
 /// another's beginning.
 static IN_USE: Mutex<BTreeMap<PathBuf, Usage>> = Mutex::new(BTreeMap::new());
 
@@ -70,7 +70,6 @@ impl Module {
         }
         Ok(())
     }
-
 }
 
 impl Drop for Module {

@@ -8,7 +8,7 @@
 use super::{
     fault::Fault,
     module::{Module, with_patience},
-    slots,
+    slots::{self, Login},
 };
 use crate::{PinPrompt, PinSource, PinTries, TokenError, Uri};
 use cryptoki::{
@@ -169,13 +169,14 @@ impl Pool {
         let live = state.live.take();
         drop(state);
 
-        let standing = live.and_then(|live| match live.anchor.get_session_info() {
-            Ok(_) => Some((live.anchor, live.slot)),
-            Err(_) => {
+        let standing = match live {
+            Some(live) if live.anchor.get_session_info().is_ok() => Some((live.anchor, live.slot)),
+            Some(live) => {
                 self.forget(live.anchor);
                 None
             }
-        });
+            None => None,
+        };
         let (anchor, slot) = match standing {
             Some(standing) => standing,
             None => self.open_anchor()?,
@@ -231,23 +232,20 @@ impl Pool {
             return Err(TokenError::PinIncorrect { tries_left: None });
         }
         let token = slots::summary(&self.module, slot)?;
-        if !token.login_required {
-            return Ok(());
-        }
-        if token.tries == PinTries::Locked {
-            return Err(TokenError::PinLocked);
-        }
-        let given = if token.pin_pad {
-            None
-        } else {
-            if !token.pin_set {
+        let given = match token.login {
+            Login::NotNeeded => return Ok(()),
+            _ if token.tries == PinTries::Locked => return Err(TokenError::PinLocked),
+            Login::PinPad => None,
+            Login::PinUnset => {
                 return Err(TokenError::PinUnavailable {
                     reason: format!("token `{}` has no user PIN yet; set one with the SO PIN", token.label),
                 });
             }
-            let prompt =
-                PinPrompt { token_label: token.label, token_serial: token.serial, tries: token.tries };
-            Some(self.pin.pin(&prompt)?)
+            Login::Pin => Some(self.pin.pin(&PinPrompt {
+                token_label: token.label,
+                token_serial: token.serial,
+                tries: token.tries,
+            })?),
         };
         let outcome =
             self.module.raw.login(session.handle(), given.as_ref().map(claviger_types::Pin::expose));
@@ -344,7 +342,6 @@ impl Lease<'_> {
             } else {
                 drop(state);
                 drop(session);
-                return;
             }
         }
     }

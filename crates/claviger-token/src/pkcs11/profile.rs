@@ -82,8 +82,8 @@ impl fmt::Display for Profile {
 
 impl Profile {
     /// The profile in this text, if it is one.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut words = text.split(' ');
+    pub(super) fn parse(profile: &str) -> Option<Self> {
+        let mut words = profile.split(' ');
         if words.next() != Some(VERSION) {
             return None;
         }
