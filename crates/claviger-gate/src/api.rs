@@ -1,8 +1,8 @@
 //! What can be asked of claviger.
 
 use crate::{
-    ApiError, Changed, Credential, CredentialInfo, GcOptions, GcReport, ImportEntry, ImportOptions, ImportReport,
-    Progress, Set, Status, VerifyReport, Versions, Written,
+    ApiError, Changed, Credential, CredentialInfo, GcOptions, GcReport, ImportEntry, ImportOptions,
+    ImportReport, Progress, Set, Status, VerifyReport, Versions, Written,
 };
 use claviger_types::{Reference, ServiceName, Timestamp};
 
@@ -73,8 +73,25 @@ pub struct AuditRecord {
     pub reference: Option<String>,
     /// Which version was meant or made.
     pub version: Option<u64>,
-    /// How it ended: `allowed`, `denied`, `failed`.
+    /// How it ended: `allowed`, `done`, `denied`, `failed`.
     pub outcome: String,
     /// More, in words.
     pub detail: Option<String>,
+}
+
+impl From<claviger_audit::Recorded> for AuditRecord {
+    fn from(recorded: claviger_audit::Recorded) -> Self {
+        let claviger_audit::Entry { actor, action, reference, version, outcome, detail } = recorded.entry;
+        Self {
+            time: recorded.time,
+            principal: actor.principal,
+            uid: actor.uid,
+            program: actor.program,
+            action,
+            reference,
+            version,
+            outcome: outcome.name().to_owned(),
+            detail,
+        }
+    }
 }

@@ -33,6 +33,23 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// The word for it, in JSON and in the audit log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::Usage => "usage",
+            Self::NotFound => "not found",
+            Self::Denied => "denied",
+            Self::Locked => "locked",
+            Self::TokenAbsent => "token absent",
+            Self::Damaged => "damaged",
+            Self::RolledBack => "rolled back",
+            Self::Conflict => "conflict",
+            Self::StoreUnreachable => "store unreachable",
+            Self::AuditUnavailable => "audit unavailable",
+        }
+    }
+
     /// The exit code.
     pub const fn exit_code(self) -> u8 {
         match self {
@@ -68,6 +85,9 @@ pub enum ApiError {
     /// The record of the call cannot be written, so the call is refused.
     #[error("the audit log cannot be written, so nothing is answered")]
     Audit(#[source] claviger_audit::AuditError),
+    /// The audit log cannot be read.
+    #[error(transparent)]
+    AuditUnreadable(claviger_audit::AuditError),
     /// The vault refused or failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -79,6 +99,10 @@ impl ApiError {
         match self {
             Self::Denied { .. } => ErrorClass::Denied,
             Self::Audit(_) => ErrorClass::AuditUnavailable,
+            Self::AuditUnreadable(
+                claviger_audit::AuditError::Damaged { .. } | claviger_audit::AuditError::Key,
+            ) => ErrorClass::Damaged,
+            Self::AuditUnreadable(_) => ErrorClass::AuditUnavailable,
             Self::Vault(error) => class_of_vault(error),
         }
     }
@@ -89,7 +113,9 @@ pub const fn class_of_vault(error: &VaultError) -> ErrorClass {
     match error {
         VaultError::NotFound { .. } => ErrorClass::NotFound,
         VaultError::NameNeeded { .. } | VaultError::Invalid { .. } => ErrorClass::Usage,
-        VaultError::CasMismatch { .. } | VaultError::Contended | VaultError::VaultExists => ErrorClass::Conflict,
+        VaultError::CasMismatch { .. } | VaultError::Contended | VaultError::VaultExists => {
+            ErrorClass::Conflict
+        }
         VaultError::ForeignVault { .. }
         | VaultError::ForeignFingerprint { .. }
         | VaultError::NotARecipient
@@ -110,9 +136,9 @@ pub const fn class_of_token(error: &TokenError) -> ErrorClass {
         TokenError::PinIncorrect { .. } | TokenError::PinLocked | TokenError::PinUnavailable { .. } => {
             ErrorClass::Locked
         }
-        TokenError::TokenAbsent { .. } | TokenError::KeyMissing { .. } | TokenError::ModuleUnusable { .. } => {
-            ErrorClass::TokenAbsent
-        }
+        TokenError::TokenAbsent { .. }
+        | TokenError::KeyMissing { .. }
+        | TokenError::ModuleUnusable { .. } => ErrorClass::TokenAbsent,
         TokenError::AmbiguousUri { .. } | TokenError::Uri { .. } => ErrorClass::Usage,
         TokenError::CorruptWrappedKey => ErrorClass::Damaged,
         _ => ErrorClass::Other,

@@ -3,10 +3,13 @@
 
 mod api;
 mod error;
+mod gate;
 
 pub use api::{Api, AuditRecord};
 pub use claviger_vault::{
-    Changed, Credential, CredentialInfo, Damage, Fault, GcOptions, GcReport, ImportEntry, ImportOptions, ImportReport,
-    Progress, RecipientInfo, Set, Silent, Status, VerifyReport, VersionInfo, VersionState, Versions, Written,
+    Changed, Credential, CredentialInfo, Damage, Fault, GcOptions, GcReport, ImportEntry, ImportOptions,
+    ImportReport, Progress, RecipientInfo, Set, Silent, Status, VerifyReport, VersionInfo, VersionState,
+    Versions, Written,
 };
 pub use error::{ApiError, ErrorClass};
+pub use gate::{Caller, Gate};

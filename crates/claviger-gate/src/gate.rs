@@ -1,0 +1,232 @@
+//! The gate: policy before, audit record before the answer, vault behind.
+
+use crate::{
+    Api, ApiError, AuditRecord, Changed, Credential, CredentialInfo, GcOptions, GcReport, ImportEntry,
+    ImportOptions, ImportReport, Progress, Set, Status, VerifyReport, Versions, Written,
+};
+use claviger_audit::{Actor, AuditLog, Entry, Outcome};
+use claviger_policy::{Action, Decision, Policy, Principal, Request, Resource};
+use claviger_types::{Reference, ServiceName};
+use claviger_vault::{Vault, VaultError};
+
+/// Who is at the door.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Whom the policy knows.
+    pub principal: Principal,
+    /// The user id of the process.
+    pub uid: u32,
+    /// The process id.
+    pub pid: u32,
+    /// The program's path.
+    pub program: String,
+}
+
+/// The one door to a vault.
+pub struct Gate {
+    vault: Vault,
+    policy: Policy,
+    audit: AuditLog,
+    caller: Caller,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("caller", &self.caller).finish_non_exhaustive()
+    }
+}
+
+/// What a call is about, for the policy and for the record.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    action: Action,
+    resource: Resource<'a>,
+    /// The command's name, which tells `delete` from `undelete`.
+    operation: &'static str,
+    version: Option<u64>,
+}
+
+impl Gate {
+    /// Puts a gate before a vault.
+    pub const fn new(vault: Vault, policy: Policy, audit: AuditLog, caller: Caller) -> Self {
+        Self { vault, policy, audit, caller }
+    }
+
+    /// A call that shows something: it is done, then recorded, then answered. An answer that cannot be recorded is
+    /// dropped.
+    fn show<T>(
+        &self,
+        call: Call<'_>,
+        run: impl FnOnce(&Vault) -> Result<T, VaultError>,
+        version: impl FnOnce(&T) -> Option<u64>,
+    ) -> Result<T, ApiError> {
+        self.decide(call)?;
+        match run(&self.vault) {
+            Ok(answer) => {
+                let version = version(&answer);
+                self.record(Call { version: version.or(call.version), ..call }, Outcome::Allowed, None)?;
+                Ok(answer)
+            }
+            Err(error) => self.failed(call, error),
+        }
+    }
+
+    /// A call that changes something: it is recorded, then done, then recorded again with what came of it.
+    fn change<T>(
+        &self,
+        call: Call<'_>,
+        run: impl FnOnce(&Vault) -> Result<T, VaultError>,
+        version: impl FnOnce(&T) -> Option<u64>,
+    ) -> Result<T, ApiError> {
+        self.decide(call)?;
+        self.record(call, Outcome::Allowed, None)?;
+        match run(&self.vault) {
+            Ok(answer) => {
+                let version = version(&answer);
+                self.record(Call { version, ..call }, Outcome::Done, None)?;
+                Ok(answer)
+            }
+            Err(error) => self.failed(call, error),
+        }
+    }
+
+    fn decide(&self, call: Call<'_>) -> Result<(), ApiError> {
+        let request =
+            Request { principal: &self.caller.principal, action: call.action, resource: call.resource };
+        if self.policy.decide(&request) == Decision::Allow {
+            return Ok(());
+        }
+        self.record(call, Outcome::Denied, None)?;
+        Err(ApiError::Denied {
+            principal: self.caller.principal.to_string(),
+            action: call.action.name().to_owned(),
+            resource: call.resource.to_string(),
+        })
+    }
+
+    /// Records a failure. The caller hears of the failure itself even where the record cannot be written: nothing is
+    /// given away by that.
+    fn failed<T>(&self, call: Call<'_>, error: VaultError) -> Result<T, ApiError> {
+        let error = ApiError::from(error);
+        self.record(call, Outcome::Failed, Some(error.class().name()))?;
+        Err(error)
+    }
+
+    fn record(&self, call: Call<'_>, outcome: Outcome, detail: Option<&str>) -> Result<(), ApiError> {
+        let reference = match call.resource {
+            Resource::Vault => None,
+            Resource::Service(name) => Some(Reference { service: name.clone(), name: None }.to_string()),
+            Resource::Credential(reference) => Some(reference.to_string()),
+        };
+        let entry = Entry {
+            actor: Actor {
+                principal: self.caller.principal.to_string(),
+                uid: self.caller.uid,
+                pid: self.caller.pid,
+                program: self.caller.program.clone(),
+            },
+            action: call.operation.to_owned(),
+            reference,
+            version: call.version,
+            outcome,
+            detail: detail.map(str::to_owned),
+        };
+        self.audit.append(&entry).map(drop).map_err(ApiError::Audit)
+    }
+}
+
+const fn at<'a>(operation: &'static str, action: Action, reference: &'a Reference) -> Call<'a> {
+    Call { action, resource: Resource::Credential(reference), operation, version: None }
+}
+
+const fn overall(operation: &'static str, action: Action) -> Call<'static> {
+    Call { action, resource: Resource::Vault, operation, version: None }
+}
+
+impl Api for Gate {
+    fn set(&self, set: Set) -> Result<Written, ApiError> {
+        self.change(
+            at("set", Action::Write, &set.reference),
+            |vault| vault.set(&set),
+            |done| Some(done.version),
+        )
+    }
+
+    fn get(&self, reference: &Reference, version: Option<u64>) -> Result<Credential, ApiError> {
+        let call = Call { version, ..at("get", Action::Read, reference) };
+        self.show(call, |vault| vault.get(reference, version), |credential| Some(credential.version))
+    }
+
+    fn list(&self, service: Option<&ServiceName>) -> Result<Vec<CredentialInfo>, ApiError> {
+        let resource = service.map_or(Resource::Vault, Resource::Service);
+        let call = Call { resource, ..overall("list", Action::List) };
+        self.show(call, |vault| vault.list(service), |_| None)
+    }
+
+    fn history(&self, reference: &Reference) -> Result<CredentialInfo, ApiError> {
+        self.show(at("history", Action::List, reference), |vault| vault.history(reference), |_| None)
+    }
+
+    fn rollback(&self, reference: &Reference, to: u64) -> Result<Written, ApiError> {
+        // The value is read and written again, so both must be allowed.
+        self.decide(at("rollback", Action::Read, reference))?;
+        let call = Call { version: Some(to), ..at("rollback", Action::Write, reference) };
+        self.change(call, |vault| vault.rollback(reference, to), |done| Some(done.version))
+    }
+
+    fn delete(&self, reference: &Reference, versions: &Versions) -> Result<Changed, ApiError> {
+        let call = at("delete", Action::Delete, reference);
+        self.change(call, |vault| vault.delete(reference, versions), newest_changed)
+    }
+
+    fn undelete(&self, reference: &Reference, versions: &Versions) -> Result<Changed, ApiError> {
+        let call = at("undelete", Action::Delete, reference);
+        self.change(call, |vault| vault.undelete(reference, versions), newest_changed)
+    }
+
+    fn destroy(&self, reference: &Reference, versions: &Versions) -> Result<Changed, ApiError> {
+        let call = at("destroy", Action::Delete, reference);
+        self.change(call, |vault| vault.destroy(reference, versions), newest_changed)
+    }
+
+    fn import(
+        &self,
+        entries: Vec<ImportEntry>,
+        options: ImportOptions,
+        progress: &dyn Progress,
+    ) -> Result<ImportReport, ApiError> {
+        self.change(
+            overall("import", Action::Write),
+            |vault| vault.import(entries, options, progress),
+            |_| None,
+        )
+    }
+
+    fn status(&self) -> Result<Status, ApiError> {
+        self.show(overall("status", Action::Admin), Vault::status, |_| None)
+    }
+
+    fn verify(&self, progress: &dyn Progress) -> Result<VerifyReport, ApiError> {
+        self.show(overall("verify", Action::Admin), |vault| vault.verify(progress), |_| None)
+    }
+
+    fn gc(&self, options: GcOptions, progress: &dyn Progress) -> Result<GcReport, ApiError> {
+        self.change(overall("gc", Action::Admin), |vault| vault.gc(options, progress), |_| None)
+    }
+
+    fn audit(&self, limit: usize) -> Result<Vec<AuditRecord>, ApiError> {
+        let call = overall("audit", Action::Admin);
+        self.decide(call)?;
+        self.record(call, Outcome::Allowed, None)?;
+        let key = self.vault.audit_key()?;
+        let newest = self.audit.reader().newest(&key, limit).map_err(ApiError::AuditUnreadable)?;
+        Ok(newest.into_iter().map(AuditRecord::from).collect())
+    }
+}
+
+fn newest_changed(changed: &Changed) -> Option<u64> {
+    changed.versions.iter().max().copied()
+}
+
+#[cfg(test)]
+mod tests;
