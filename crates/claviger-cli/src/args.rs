@@ -39,7 +39,7 @@ pub(crate) struct Global {
     pub(crate) config: Option<PathBuf>,
     /// Read the token's PIN from this file descriptor
     #[arg(long, global = true, value_name = "N", value_parser = pin_fd, help_heading = "Global options")]
-    pub(crate) pin_fd: Option<i32>,
+    pub(crate) pin_fd: Option<u32>,
     /// Print results and errors as JSON
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
@@ -73,10 +73,10 @@ pub(crate) enum Command {
 }
 
 /// Standard input, or a descriptor that whoever started us opened for this.
-fn pin_fd(text: &str) -> Result<i32, String> {
+fn pin_fd(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(1 | 2) => Err("1 and 2 are for output".into()),
-        Ok(fd @ 0..) => Ok(fd),
+        Ok(fd) => Ok(fd),
         _ => Err("a file descriptor is a number: 0, or 3 and up".into()),
     }
 }

@@ -23,7 +23,7 @@ use crate::{args::Command, context::Context, error::CliError};
 /// Does what the command line asks.
 pub(crate) fn run(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
-        Command::Init(args) => init::run(&args, context),
+        Command::Init(args) => init::run(args, context),
         Command::Set(args) => set::run(args, context),
         Command::Get(args) => get::run(&args, context),
         Command::List(args) => list::run(&args, context),
@@ -32,12 +32,12 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Delete(args) => versions::delete(&args, context),
         Command::Undelete(args) => versions::undelete(&args, context),
         Command::Destroy(args) => versions::destroy(&args, context),
-        Command::Import(args) => import::run(&args, context),
-        Command::Token(args) => token::run(&args, context),
+        Command::Import(args) => import::run(args, context),
+        Command::Token(args) => token::run(args, context),
         Command::Status(_) => status::run(context),
         Command::Verify(_) => verify::run(context),
         Command::Gc(args) => gc::run(&args, context),
-        Command::Doctor(args) => doctor::run(&args, context),
+        Command::Doctor(_) => doctor::run(context),
         Command::Trust(args) => trust::run(&args, context),
         Command::Audit(args) => audit::run(&args, context),
         Command::Completions(args) => completions::run(&args),

@@ -6,7 +6,6 @@ use crate::{
     error::CliError,
     open,
     paths::Paths,
-    pin::PinFd,
 };
 use claviger_gate::Api;
 use std::{cell::OnceCell, path::PathBuf};
@@ -15,16 +14,13 @@ use std::{cell::OnceCell, path::PathBuf};
 pub(crate) struct Context {
     global: Global,
     paths: Paths,
-    pin_fd: Option<PinFd>,
     config: OnceCell<Config>,
 }
 
 impl Context {
-    /// Takes what the command line says. The PIN's descriptor is opened now, while the kernel still lets it be, and read
-    /// only when a PIN is needed.
-    pub(crate) fn new(global: Global) -> Result<Self, CliError> {
-        let pin_fd = global.pin_fd.map(PinFd::open).transpose()?;
-        Ok(Self { global, paths: Paths::from_env(), pin_fd, config: OnceCell::new() })
+    /// Takes what the command line says.
+    pub(crate) fn new(global: Global) -> Self {
+        Self { global, paths: Paths::from_env(), config: OnceCell::new() }
     }
 
     /// Whether results are wanted as JSON.
@@ -32,9 +28,14 @@ impl Context {
         self.global.json
     }
 
+    /// The descriptor that the PIN comes from, if one was named.
+    pub(crate) const fn pin_fd(&self) -> Option<u32> {
+        self.global.pin_fd
+    }
+
     /// Whether the PIN comes from standard input.
-    pub(crate) fn pin_is_stdin(&self) -> bool {
-        self.global.pin_fd == Some(0)
+    pub(crate) const fn pin_is_stdin(&self) -> bool {
+        matches!(self.global.pin_fd, Some(0))
     }
 
     /// Where things lie by default.

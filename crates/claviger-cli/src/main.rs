@@ -6,6 +6,7 @@ mod config;
 mod context;
 mod error;
 mod hygiene;
+mod modules;
 mod open;
 mod output;
 mod paths;
@@ -25,17 +26,14 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
+    hygiene::harden();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refused(&error),
     };
     trace::start(cli.global.verbose);
     let json = cli.global.json;
-    let outcome = Context::new(cli.global).and_then(|context| {
-        hygiene::harden();
-        commands::run(cli.command, &context)
-    });
-    match outcome {
+    match commands::run(cli.command, &Context::new(cli.global)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ExitCode::from(report::failure(&error, json)),
     }

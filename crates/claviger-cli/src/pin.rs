@@ -1,44 +1,67 @@
-//! Where the token's PIN comes from.
+//! Where the token's PIN comes from: `--pin-fd`, the URI's `pin-source`, the service manager, a person; in that order.
 
-use crate::{error::CliError, output::Unbuffered};
-use claviger_types::{Pin, SecretBytes};
-use std::{fs::File, path::PathBuf};
+use crate::{output::text::plain, prompt};
+use claviger_token::{
+    PinChain, PinCredential, PinFd, PinFile, PinPrompt, PinSource, PinTries, TokenError, Uri,
+};
+use claviger_types::Pin;
+use std::sync::Arc;
 
-/// No token takes a longer PIN.
-const MAX_BYTES: usize = 1024;
-
-/// The descriptor that `--pin-fd` names.
-pub(crate) enum PinFd {
-    /// Standard input.
-    Stdin,
-    /// Another one.
-    Open(File),
+/// The sources of the PIN of the token that this URI names.
+pub(crate) fn sources(uri: &Uri, fd: Option<u32>) -> Arc<dyn PinSource> {
+    let mut sources: Vec<Box<dyn PinSource>> = Vec::new();
+    if let Some(fd) = fd {
+        sources.push(Box::new(PinFd::new(fd)));
+    }
+    if let Some(file) = &uri.pin_file {
+        sources.push(Box::new(PinFile::new(file.clone())));
+    }
+    if let Some(credential) = PinCredential::from_environment() {
+        sources.push(Box::new(credential));
+    }
+    sources.push(Box::new(Person));
+    Arc::new(PinChain::new(sources))
 }
 
-impl PinFd {
-    /// Opens a descriptor anew by its number, without reading it.
-    pub(crate) fn open(number: i32) -> Result<Self, CliError> {
-        if number == 0 {
-            return Ok(Self::Stdin);
-        }
-        let path = PathBuf::from(format!("/proc/self/fd/{number}"));
-        File::open(&path).map(Self::Open).map_err(|source| CliError::file("read", &path, source))
-    }
+/// Whether a PIN can be had without asking anybody.
+pub(crate) fn unattended(uri: &Uri, fd: Option<u32>) -> bool {
+    fd.is_some() || uri.pin_file.is_some() || PinCredential::from_environment().is_some()
+}
 
-    /// Reads the PIN to the end; a trailing newline is not part of it.
-    pub(crate) fn read(&self) -> Result<Pin, CliError> {
-        let failed = |source| CliError::Stream { action: "read the PIN's file descriptor", source };
-        let read = match self {
-            Self::Stdin => SecretBytes::read_from(&mut Unbuffered(rustix::stdio::stdin()), MAX_BYTES),
-            Self::Open(file) => SecretBytes::read_from(&mut Unbuffered(file), MAX_BYTES),
+/// Whoever sits at the terminal.
+struct Person;
+
+impl PinSource for Person {
+    fn pin(&self, token: &PinPrompt) -> Result<Pin, TokenError> {
+        if !prompt::possible() {
+            return Err(unavailable("there is no terminal to ask at"));
+        }
+        let ask = || {
+            let state = match token.tries {
+                PinTries::Final => {
+                    let question = "One try is left: another wrong PIN locks the token. Use it?";
+                    if !prompt::confirm(&format!("{}: {question}", named(token)))? {
+                        return Ok(None);
+                    }
+                    ", last try"
+                }
+                PinTries::Low => ", a wrong PIN was given before",
+                PinTries::Normal | PinTries::Locked => "",
+            };
+            prompt::secret(&format!("PIN of {}{state}", named(token))).map(Some)
         };
-        let mut bytes = read.map_err(failed)?.ok_or_else(|| {
-            CliError::usage(
-                format!("what --pin-fd names holds more than {MAX_BYTES} bytes"),
-                "let it hold the PIN and nothing else",
-            )
-        })?;
-        bytes.trim_newline();
-        Ok(Pin::new(bytes))
+        match ask() {
+            Ok(Some(pin)) => Ok(Pin::new(pin)),
+            Ok(None) => Err(unavailable("the last try was not confirmed")),
+            Err(error) => Err(unavailable(&error.to_string())),
+        }
     }
+}
+
+fn named(token: &PinPrompt) -> String {
+    format!("token `{}`, serial {}", plain(&token.token_label), plain(&token.token_serial))
+}
+
+fn unavailable(reason: &str) -> TokenError {
+    TokenError::PinUnavailable { reason: reason.to_owned() }
 }

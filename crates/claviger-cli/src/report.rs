@@ -66,6 +66,11 @@ fn causes(error: &CliError) -> Vec<String> {
     causes
 }
 
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &CliError) -> String {
+    std::iter::once(error.to_string()).chain(causes(error)).collect::<Vec<_>>().join(": ")
+}
+
 /// The class by name, for JSON.
 pub(crate) const fn class_name(class: ErrorClass) -> &'static str {
     match class {

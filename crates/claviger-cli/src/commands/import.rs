@@ -6,6 +6,6 @@ use crate::{context::Context, error::CliError};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
-pub(crate) fn run(_args: &Args, _context: &Context) -> Result<(), CliError> {
+pub(crate) fn run(_args: Args, _context: &Context) -> Result<(), CliError> {
     Err(CliError::usage("not yet", "wait"))
 }
