@@ -77,7 +77,7 @@ impl AuditReader {
                     segments.insert(id, envelope);
                 }
                 Some(Body::Entry { segment, index, sealed: entry }) => {
-                    sealed.push((offset, segment, index, entry))
+                    sealed.push((offset, segment, index, entry));
                 }
                 None => {}
             });

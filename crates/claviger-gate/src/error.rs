@@ -1,5 +1,6 @@
 //! Why a call was refused or failed, and the class that becomes a program's exit code.
 
+use claviger_audit::AuditError;
 use claviger_store::StoreError;
 use claviger_token::TokenError;
 use claviger_vault::VaultError;
@@ -84,10 +85,10 @@ pub enum ApiError {
     },
     /// The record of the call cannot be written, so the call is refused.
     #[error("the audit log cannot be written, so nothing is answered")]
-    Audit(#[source] claviger_audit::AuditError),
+    Audit(#[source] AuditError),
     /// The audit log cannot be read.
     #[error(transparent)]
-    AuditUnreadable(claviger_audit::AuditError),
+    AuditUnreadable(AuditError),
     /// The vault refused or failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -98,18 +99,15 @@ impl ApiError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Denied { .. } => ErrorClass::Denied,
-            Self::Audit(_) => ErrorClass::AuditUnavailable,
-            Self::AuditUnreadable(
-                claviger_audit::AuditError::Damaged { .. } | claviger_audit::AuditError::Key,
-            ) => ErrorClass::Damaged,
-            Self::AuditUnreadable(_) => ErrorClass::AuditUnavailable,
+            Self::AuditUnreadable(AuditError::Damaged { .. } | AuditError::Key) => ErrorClass::Damaged,
+            Self::Audit(_) | Self::AuditUnreadable(_) => ErrorClass::AuditUnavailable,
             Self::Vault(error) => class_of_vault(error),
         }
     }
 }
 
 /// The class of a vault's error.
-pub const fn class_of_vault(error: &VaultError) -> ErrorClass {
+const fn class_of_vault(error: &VaultError) -> ErrorClass {
     match error {
         VaultError::NotFound { .. } => ErrorClass::NotFound,
         VaultError::NameNeeded { .. } | VaultError::Invalid { .. } => ErrorClass::Usage,
@@ -131,7 +129,7 @@ pub const fn class_of_vault(error: &VaultError) -> ErrorClass {
 }
 
 /// The class of a token's error.
-pub const fn class_of_token(error: &TokenError) -> ErrorClass {
+const fn class_of_token(error: &TokenError) -> ErrorClass {
     match error {
         TokenError::PinIncorrect { .. } | TokenError::PinLocked | TokenError::PinUnavailable { .. } => {
             ErrorClass::Locked
@@ -146,7 +144,7 @@ pub const fn class_of_token(error: &TokenError) -> ErrorClass {
 }
 
 /// The class of a store's error.
-pub const fn class_of_store(error: &StoreError) -> ErrorClass {
+const fn class_of_store(error: &StoreError) -> ErrorClass {
     match error {
         StoreError::Absent { .. } | StoreError::Unreachable { .. } | StoreError::Ambiguous { .. } => {
             ErrorClass::StoreUnreachable

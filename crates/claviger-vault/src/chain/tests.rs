@@ -3,6 +3,7 @@ use crate::{
     testing::{Bench, get, set},
 };
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better at every call")]
 fn rolled_back<T: std::fmt::Debug>(outcome: Result<T, VaultError>) {
     assert!(matches!(outcome, Err(VaultError::RolledBack { .. })), "{outcome:?}");
 }

@@ -4,7 +4,7 @@ use crate::{
 };
 use claviger_envelope::DataKeyEnvelope;
 use claviger_store::Store;
-use claviger_types::{Scheme, ServiceName};
+use claviger_types::{Fields, Kind, Scheme, ServiceName, Value};
 
 fn states(vault: &Vault, at: &str) -> Vec<(u64, VersionState)> {
     vault.history(&reference(at)).unwrap().versions.iter().map(|version| (version.n, version.state)).collect()
@@ -136,7 +136,7 @@ fn destroying_gives_the_service_a_new_data_key_and_leaves_nothing_of_the_old() {
 fn a_kind_does_not_change_by_accident() {
     let (_bench, vault) = Bench::new();
     set(&vault, "s/k", "v").unwrap();
-    let value = claviger_types::Value { kind: claviger_types::Kind::Basic, fields: Default::default() };
+    let value = Value { kind: Kind::Basic, fields: Fields::default() };
     let refused = vault.set(&Set { reference: reference("s/k"), value, cas: None, max_versions: None });
     assert!(matches!(refused, Err(VaultError::Invalid { .. })));
 }

@@ -19,7 +19,7 @@ fn leaf(name: Digest, mark: u64) -> Leaf {
 fn name(seed: u16) -> Digest {
     let mut bytes = [0; 32];
     bytes[30..].copy_from_slice(&seed.to_be_bytes());
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         bytes[0] = 0x80;
     }
     Digest::from_bytes(bytes)
