@@ -19,5 +19,5 @@ mod token;
 
 pub use enrol::{Access, NewKek, generate, open};
 pub use self_test::{SelfTestCheck, SelfTestReport, self_test};
-pub use slots::{Login, TokenSummary, list};
+pub use slots::{TokenSummary, list};
 pub use token::Pkcs11Token;

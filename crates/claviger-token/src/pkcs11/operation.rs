@@ -24,8 +24,12 @@ use zeroize::Zeroizing;
 
 /// Bytes of a key.
 const KEY: usize = 32;
-/// Room for what a module writes where 40 or 48 bytes are due; and for a modulus of 8192 bits.
+/// Room for a wrapped key. More than any scheme's 48 bytes, because some modules want more room than they fill.
 const ROOM: usize = 1024;
+/// Room for a decrypted key: some modules want as much as the ciphertext takes. Under GCM little, because it is wiped each
+/// time; under OAEP a modulus of 8192 bits.
+const GCM_ROOM: usize = 64;
+const OAEP_ROOM: usize = 1024;
 
 /// One KEK on one session.
 pub(super) struct Operation<'a> {
@@ -79,7 +83,7 @@ impl Operation<'_> {
     ) -> Result<Key256, Fault> {
         let mut iv = iv;
         let mechanism = gcm("C_DecryptInit", &mut iv, context)?;
-        self.decrypt(&mechanism, wrapped)
+        self.decrypt::<GCM_ROOM>(&mechanism, wrapped)
     }
 
     /// ECDH: the shared secret's x coordinate.
@@ -104,11 +108,11 @@ impl Operation<'_> {
             _ => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256),
         };
         let parameters = PkcsOaepParams::new(hash, mask, PkcsOaepSource::empty());
-        self.decrypt(&Mechanism::RsaPkcsOaep(parameters), wrapped)
+        self.decrypt::<OAEP_ROOM>(&Mechanism::RsaPkcsOaep(parameters), wrapped)
     }
 
-    fn decrypt(&self, mechanism: &Mechanism<'_>, wrapped: &[u8]) -> Result<Key256, Fault> {
-        let mut out = Zeroizing::new([0; ROOM]);
+    fn decrypt<const N: usize>(&self, mechanism: &Mechanism<'_>, wrapped: &[u8]) -> Result<Key256, Fault> {
+        let mut out = Zeroizing::new([0; N]);
         let count = self.raw.decrypt(self.session(), mechanism, self.key(), wrapped, out.as_mut_slice())?;
         out.get(..count).and_then(Key256::from_slice).ok_or_else(|| unfit("C_Decrypt"))
     }

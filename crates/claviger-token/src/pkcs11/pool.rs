@@ -8,9 +8,10 @@
 use super::{
     fault::Fault,
     module::{Module, with_patience},
-    slots::{self, Login},
+    slots::{self, TokenSummary},
 };
 use crate::{PinPrompt, PinSource, PinTries, TokenError, Uri};
+use claviger_types::Pin;
 use cryptoki::{
     error::RvError,
     object::{Attribute, ObjectHandle},
@@ -104,7 +105,7 @@ impl Pool {
     }
 
     /// What the token says about itself now.
-    pub(super) fn summary(&self) -> Result<slots::TokenSummary, TokenError> {
+    pub(super) fn summary(&self) -> Result<TokenSummary, TokenError> {
         let slot = self.state().live.as_ref().map(|live| live.slot);
         match slot {
             Some(slot) => Ok(slots::summary(&self.module, slot)?),
@@ -231,29 +232,33 @@ impl Pool {
         if self.refused.load(Ordering::SeqCst) {
             return Err(TokenError::PinIncorrect { tries_left: None });
         }
+        if !slots::wants_login(&self.module, slot)? {
+            return Ok(());
+        }
         let token = slots::summary(&self.module, slot)?;
-        let given = match token.login {
-            Login::NotNeeded => return Ok(()),
-            _ if token.tries == PinTries::Locked => return Err(TokenError::PinLocked),
-            Login::PinPad => None,
-            Login::PinUnset => {
-                return Err(TokenError::PinUnavailable {
-                    reason: format!("token `{}` has no user PIN yet; set one with the SO PIN", token.label),
-                });
-            }
-            Login::Pin => Some(self.pin.pin(&PinPrompt {
-                token_label: token.label,
-                token_serial: token.serial,
-                tries: token.tries,
-            })?),
-        };
-        let outcome =
-            self.module.raw.login(session.handle(), given.as_ref().map(claviger_types::Pin::expose));
+        if token.tries == PinTries::Locked {
+            return Err(TokenError::PinLocked);
+        }
+        let given = if token.pin_pad { None } else { Some(self.ask(&token)?) };
+        let outcome = self.module.raw.login(session.handle(), given.as_ref().map(Pin::expose));
         drop(given);
         match outcome {
             Ok(()) | Err(Fault { rv: RvError::UserAlreadyLoggedIn, .. }) => Ok(()),
             Err(fault) => Err(self.login_refused(fault, slot)),
         }
+    }
+
+    fn ask(&self, token: &TokenSummary) -> Result<Pin, TokenError> {
+        if !token.pin_set {
+            return Err(TokenError::PinUnavailable {
+                reason: format!("token `{}` has no user PIN yet; set one with the SO PIN", token.label),
+            });
+        }
+        self.pin.pin(&PinPrompt {
+            token_label: token.label.clone(),
+            token_serial: token.serial.clone(),
+            tries: token.tries,
+        })
     }
 
     fn login_refused(&self, fault: Fault, slot: Slot) -> TokenError {

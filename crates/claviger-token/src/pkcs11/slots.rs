@@ -26,25 +26,14 @@ pub struct TokenSummary {
     pub slot_manufacturer: String,
     /// Whether it has been initialised; one that was not has no label to be named by.
     pub initialised: bool,
-    /// How its user logs in.
-    pub login: Login,
+    /// Whether a user PIN is set.
+    pub pin_set: bool,
+    /// Whether the PIN is entered at the reader.
+    pub pin_pad: bool,
     /// The tries that are left, as far as it tells.
     pub tries: PinTries,
     /// The URI that names this token and no other.
     pub uri: Uri,
-}
-
-/// How the user of a token logs in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Login {
-    /// Not at all.
-    NotNeeded,
-    /// By a PIN that was never set.
-    PinUnset,
-    /// By a PIN that the program passes.
-    Pin,
-    /// By a PIN that is entered at the reader.
-    PinPad,
 }
 
 /// The tokens that the module at this path shows, initialised or not.
@@ -100,18 +89,16 @@ pub(super) fn summary(module: &Module, slot: Slot) -> Result<TokenSummary, Fault
         slot_description: slot_info.slot_description().trim_end().to_owned(),
         slot_manufacturer: slot_info.manufacturer_id().trim_end().to_owned(),
         initialised: has(CKF_TOKEN_INITIALIZED),
-        login: if !has(CKF_LOGIN_REQUIRED) {
-            Login::NotNeeded
-        } else if !has(CKF_USER_PIN_INITIALIZED) {
-            Login::PinUnset
-        } else if has(CKF_PROTECTED_AUTHENTICATION_PATH) {
-            Login::PinPad
-        } else {
-            Login::Pin
-        },
+        pin_set: has(CKF_USER_PIN_INITIALIZED),
+        pin_pad: has(CKF_PROTECTED_AUTHENTICATION_PATH),
         tries: tries(info.flags),
         uri,
     })
+}
+
+/// Whether the token in this slot wants a login at all.
+pub(super) fn wants_login(module: &Module, slot: Slot) -> Result<bool, Fault> {
+    Ok(module.raw.token_info(slot.into())?.flags & CKF_LOGIN_REQUIRED != 0)
 }
 
 /// What the token's flags say about tries: the worst of what is set.
