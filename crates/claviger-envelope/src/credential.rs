@@ -14,7 +14,7 @@ use claviger_types::{Entropy, MAX_VALUE_BYTES, Value};
 use plaintext::Plaintext;
 
 /// More than the envelope of any value has: field names and contents are counted in [`MAX_VALUE_BYTES`], and their
-/// CBOR heads cost less than two thirds of that at worst (shortest names, empty contents).
+/// CBOR heads cost about two thirds of that at worst (many empty fields, with names of three bytes).
 const MAX_BYTES: usize = 2 * MAX_VALUE_BYTES;
 
 /// Seals a value for its place.

@@ -160,3 +160,6 @@ impl DataKeyEnvelope {
         read_cose_key(plaintext.expose(), self.alg, expected_kid)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,3 +94,6 @@ fn is_storable(field: &FieldValue) -> bool {
             .is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok()),
     }
 }
+
+#[cfg(test)]
+mod tests;

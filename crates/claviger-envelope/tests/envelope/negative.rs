@@ -1,6 +1,9 @@
 //! Changed golden files, each with the class of failure that it must end in: `vectors/negative.json`.
 
-use super::{golden, manifest::Entry};
+use super::{
+    golden,
+    manifest::{Entry, Failure},
+};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -57,7 +60,7 @@ fn every_changed_file_fails_as_declared() {
         let bytes = std::fs::read(golden::directory().join(&case.file)).unwrap();
         let place = place_of(case.edit.place_of.as_ref().unwrap_or(&case.file));
         let outcome = manifest.open(place, &case.edit.apply(&bytes));
-        let class = outcome.map_or_else(|failure| failure.class(), |()| "Opened".to_owned());
+        let class = outcome.map_or_else(Failure::class, |()| "Opened".to_owned());
         if class != case.expect {
             wrong.push(format!("{}: {outcome:?} instead of {}", case.name, case.expect));
         }
