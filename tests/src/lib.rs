@@ -1,1 +1,132 @@
-//! What whole-program tests share.
+//! What whole-program tests share: the real binary, a home of its own for each test, and a token to go with it.
+#![allow(clippy::panic, clippy::missing_panics_doc)] // What cannot be set up fails its test.
+
+mod binary;
+mod run;
+
+pub use binary::claviger;
+pub use run::{Outcome, Run};
+
+use softhsm_fixtures::{Instance, Provider};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+/// A home directory, a token beside it, and perhaps a vault.
+pub struct World {
+    token: Instance,
+    home: PathBuf,
+    first_uri: String,
+}
+
+impl World {
+    /// A SoftHSM token and no vault yet.
+    pub fn empty() -> Self {
+        Self::on(Provider::SoftHsm)
+    }
+
+    /// A token of this provider and no vault yet.
+    pub fn on(provider: Provider) -> Self {
+        let token = provider.instance();
+        let home = token.home().join("user");
+        fs::create_dir(&home).unwrap_or_else(|error| panic!("{}: {error}", home.display()));
+        let module = token.module().display().to_string();
+        let first_uri = format!("{}&module-path={module}", token.uri_with_pin());
+        Self { token, home, first_uri }
+    }
+
+    /// A SoftHSM token with a vault under it.
+    pub fn new() -> Self {
+        let world = Self::empty();
+        world.init();
+        world
+    }
+
+    /// Makes the vault.
+    pub fn init(&self) {
+        self.run(["init", "--token", &self.first_uri]).ok();
+    }
+
+    /// The token.
+    pub const fn token(&self) -> &Instance {
+        &self.token
+    }
+
+    /// The token's URI with module and PIN file.
+    pub fn uri(&self) -> &str {
+        &self.first_uri
+    }
+
+    /// The home directory that the program sees.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.home.join(".config/claviger/claviger.toml")
+    }
+
+    /// The store's SQLite file.
+    pub fn store(&self) -> PathBuf {
+        self.home.join(".local/share/claviger/vault.db")
+    }
+
+    /// Changes the configuration's text.
+    pub fn edit_config(&self, edit: impl FnOnce(String) -> String) {
+        let path = self.config();
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        fs::write(&path, edit(text)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    /// Puts a file into the home directory, for its owner alone.
+    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.home.join(name);
+        fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        mode(&path, 0o600);
+        path
+    }
+
+    /// The program with these arguments, in this world.
+    pub fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
+        let mut run = Run::new(arguments).env("HOME", &self.home);
+        for (name, value) in self.token.env() {
+            run = run.env(name, value);
+        }
+        run
+    }
+
+    /// The program with a line of arguments, split at blanks.
+    pub fn line(&self, arguments: &str) -> Run {
+        self.run(arguments.split_whitespace())
+    }
+
+    /// Writes a value through standard input.
+    pub fn set(&self, reference: &str, value: impl AsRef<[u8]>) {
+        self.run(["set", reference, "--stdin"]).stdin(value).ok();
+    }
+
+    /// Reads a value.
+    pub fn get(&self, reference: &str) -> Vec<u8> {
+        self.run(["get", reference]).ok().stdout
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Sets a file's or directory's permissions.
+pub fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// A file that the old program wrote, in this crate's `fixtures/legacy`.
+pub fn legacy(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/legacy").join(name)
+}

@@ -1,0 +1,130 @@
+//! One run of the program.
+
+use crate::claviger;
+use std::{
+    ffi::OsStr,
+    io::Write as _,
+    process::{Child, Command, Stdio},
+};
+
+/// A run that is being prepared: a clean environment, nothing on standard input, no terminal.
+pub struct Run {
+    command: Command,
+    stdin: Vec<u8>,
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: String,
+    shown: String,
+}
+
+impl Run {
+    /// The program with these arguments.
+    pub fn new<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut command = Command::new(claviger());
+        command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin");
+        Self { command, stdin: Vec::new() }
+    }
+
+    /// One more argument, of any bytes.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// A variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Takes a variable out of its environment.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// What it reads.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.stdin = bytes.as_ref().to_vec();
+        self
+    }
+
+    /// The command itself, for what this type cannot say.
+    pub const fn command(&mut self) -> &mut Command {
+        &mut self.command
+    }
+
+    /// Starts it with its input waiting.
+    pub fn start(mut self) -> Child {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            self.command.spawn().unwrap_or_else(|error| panic!("claviger does not start: {error}"));
+        let mut input = child.stdin.take();
+        if let Some(input) = &mut input {
+            // Whoever needs no input may be gone before it is written.
+            let _ = input.write_all(&self.stdin);
+        }
+        child
+    }
+
+    /// Runs it to its end.
+    pub fn outcome(self) -> Outcome {
+        let shown = format!("{:?}", self.command);
+        let output = self.start().wait_with_output().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        Outcome {
+            code: output.status.code(),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            shown,
+        }
+    }
+
+    /// Runs it; it must succeed.
+    #[track_caller]
+    pub fn ok(self) -> Outcome {
+        let outcome = self.outcome();
+        assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.shown, outcome.stderr);
+        outcome
+    }
+
+    /// Runs it; it must fail with this code, say each of these, and offer help. Returns standard error.
+    #[track_caller]
+    pub fn fails(self, code: i32, says: &[&str]) -> String {
+        let outcome = self.outcome();
+        assert_eq!(outcome.code, Some(code), "{}\n{}", outcome.shown, outcome.stderr);
+        for text in says {
+            assert!(
+                outcome.stderr.contains(text),
+                "{}\nsays nothing of {text:?}:\n{}",
+                outcome.shown,
+                outcome.stderr
+            );
+        }
+        outcome.stderr
+    }
+}
+
+impl Outcome {
+    /// Standard output as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).unwrap_or_else(|error| panic!("{}: {error}", self.shown))
+    }
+
+    /// Standard output as one JSON value.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.stdout)
+            .unwrap_or_else(|error| panic!("{}: {error}\n{}", self.shown, self.text()))
+    }
+}
