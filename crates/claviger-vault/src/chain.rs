@@ -48,13 +48,14 @@ pub(crate) fn descends(
     Ok(false)
 }
 
-/// Holds a verified head against an anchor. Nothing else in the head is used before every anchor agrees.
+/// Holds a verified head against an anchor, and returns what the anchor remembers. Nothing else in the head is used
+/// before every anchor agrees.
 pub(crate) fn check(
     store: &dyn Store,
     head: &HeadPayload,
     digest: &Digest,
     anchor: &dyn Anchor,
-) -> Result<(), VaultError> {
+) -> Result<Seen, VaultError> {
     let location = anchor.location();
     let rolled_back = |what: String| Err(VaultError::RolledBack { what });
     let Some(seen) = anchor.read()? else {
@@ -74,7 +75,7 @@ pub(crate) fn check(
             head.epoch, seen.epoch
         ));
     }
-    Ok(())
+    Ok(seen)
 }
 
 #[cfg(test)]

@@ -153,8 +153,10 @@ impl Vault {
             Accept::Anchored => {}
         }
         for anchor in &self.anchors {
-            chain::check(self.store.as_ref(), head, digest, anchor.as_ref())?;
-            anchor.raise(seen, false)?;
+            let known = chain::check(self.store.as_ref(), head, digest, anchor.as_ref())?;
+            if known != seen {
+                anchor.raise(seen, false)?;
+            }
         }
         Ok(())
     }

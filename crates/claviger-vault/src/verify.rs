@@ -49,7 +49,7 @@ impl Vault {
 
     fn anchored(&self, snapshot: &Snapshot) -> Result<(), VaultError> {
         self.anchors.iter().try_for_each(|anchor| {
-            chain::check(self.store.as_ref(), &snapshot.payload, &snapshot.digest, anchor.as_ref())
+            chain::check(self.store.as_ref(), &snapshot.payload, &snapshot.digest, anchor.as_ref()).map(drop)
         })
     }
 
