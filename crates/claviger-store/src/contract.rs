@@ -161,7 +161,7 @@ pub(crate) fn a_listing_pages_through_all_ids_in_order(Fresh { store, .. }: &Fre
 
 pub(crate) fn ages_follow_the_clock_and_never_go_below_zero(Fresh { store, clock, .. }: &Fresh) {
     store.put(&[object("old")]).unwrap();
-    clock.advance(Duration::from_secs(3600));
+    clock.advance(Duration::from_hours(1));
     assert_eq!(store.commit(None, b"1", &[object("young")], &[]).unwrap(), Commit::Done);
     clock.advance(Duration::from_millis(5));
     let age =

@@ -71,7 +71,8 @@ pub struct Revision(pub u64);
 /// "could not read".
 pub trait Store: Send + Sync {
     /// Puts objects that nothing links to yet, any number of them; a long list may go in several transactions, and what
-    /// was put before an error is garbage that `gc` will find. An id that exists already is an error.
+    /// was put before an error is garbage that `gc` will find. Ten thousand at once go several times faster than one by
+    /// one. An id that exists already is an error.
     fn put(&self, objects: &[Object]) -> Result<(), StoreError>;
 
     /// The bytes of these objects, in the same order; `None` for an id that is not there.

@@ -100,44 +100,29 @@ impl SqliteStore {
         Ok(Self { pool: Pool::open(path, busy)?, clock: Arc::new(SystemClock) })
     }
 
-    /// One transaction that writes. `write` says whether it is to be kept.
+    /// One transaction that writes; an error undoes it.
     fn transact<T>(
         &self,
-        write: impl FnOnce(&Transaction<'_>) -> Result<(T, Keep), StoreError>,
+        write: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.pool.write(|connection| {
             let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
                 .map_err(|error| fault::of("waiting to write", error))?;
-            match write(&transaction)? {
-                (result, Keep::Yes) => {
-                    transaction.commit().map_err(fault::of_commit)?;
-                    Ok(result)
-                }
-                (result, Keep::No) => {
-                    transaction.rollback().map_err(|error| fault::of("rolling back", error))?;
-                    Ok(result)
-                }
-            }
+            let result = write(&transaction)?;
+            transaction.commit().map_err(fault::of_commit)?;
+            Ok(result)
         })
     }
-}
-
-/// Whether a transaction's changes stay.
-enum Keep {
-    Yes,
-    No,
 }
 
 impl Store for SqliteStore {
     fn put(&self, objects: &[Object]) -> Result<(), StoreError> {
         limits::objects(objects)?;
-        let mut rest = objects;
+        let sorted = by_id(objects);
+        let mut rest = sorted.as_slice();
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(batch_length(rest));
-            self.transact(|transaction| {
-                insert(transaction, batch, self.clock.now())?;
-                Ok(((), Keep::Yes))
-            })?;
+            self.transact(|transaction| insert(transaction, batch, self.clock.now()))?;
             rest = later;
         }
         Ok(())
@@ -158,10 +143,7 @@ impl Store for SqliteStore {
 
     fn delete(&self, ids: &[ObjectId]) -> Result<(), StoreError> {
         for batch in ids.chunks(BATCH_OBJECTS) {
-            self.transact(|transaction| {
-                remove(transaction, batch)?;
-                Ok(((), Keep::Yes))
-            })?;
+            self.transact(|transaction| remove(transaction, batch))?;
         }
         Ok(())
     }
@@ -204,9 +186,9 @@ impl Store for SqliteStore {
         limits::commit(new, puts, deletes)?;
         self.transact(|transaction| {
             if select_head(transaction)?.as_deref() != expected {
-                return Ok((Commit::Conflict, Keep::No));
+                return Ok(Commit::Conflict);
             }
-            insert(transaction, puts, self.clock.now())?;
+            insert(transaction, &by_id(puts), self.clock.now())?;
             let updated = transaction
                 .prepare_cached("UPDATE head SET commits = commits + 1, bytes = ?1 WHERE only = 1")
                 .and_then(|mut statement| statement.execute([new]))
@@ -215,7 +197,7 @@ impl Store for SqliteStore {
                 return Err(fault::damaged("the head's row is missing"));
             }
             remove(transaction, deletes)?;
-            Ok((Commit::Done, Keep::Yes))
+            Ok(Commit::Done)
         })
     }
 
@@ -234,8 +216,16 @@ impl Store for SqliteStore {
     }
 }
 
+/// In order of id the pages of the index are met one after the other: the longer the list, the fewer times each page is
+/// written.
+fn by_id(objects: &[Object]) -> Vec<&Object> {
+    let mut sorted: Vec<&Object> = objects.iter().collect();
+    sorted.sort_unstable_by_key(|object| object.id);
+    sorted
+}
+
 /// How many of these objects go into one transaction: at least one, for there is one.
-fn batch_length(objects: &[Object]) -> usize {
+fn batch_length(objects: &[&Object]) -> usize {
     let mut bytes = 0_usize;
     let fits = objects.iter().take(BATCH_OBJECTS).take_while(|object| {
         bytes = bytes.saturating_add(object.bytes.len());
@@ -244,15 +234,12 @@ fn batch_length(objects: &[Object]) -> usize {
     fits.count().max(1)
 }
 
-fn insert(transaction: &Transaction<'_>, objects: &[Object], now: Timestamp) -> Result<(), StoreError> {
+fn insert(transaction: &Transaction<'_>, objects: &[&Object], now: Timestamp) -> Result<(), StoreError> {
     let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
     let mut statement = transaction
         .prepare_cached("INSERT INTO object (id, created, bytes) VALUES (?1, ?2, ?3)")
         .map_err(fault::of_insert)?;
-    // In order of id the pages of the index are met one after the other.
-    let mut sorted: Vec<&Object> = objects.iter().collect();
-    sorted.sort_unstable_by_key(|object| object.id);
-    for object in sorted {
+    for object in objects {
         statement
             .execute((object.id.as_bytes().as_slice(), now, object.bytes.as_slice()))
             .map_err(fault::of_insert)?;

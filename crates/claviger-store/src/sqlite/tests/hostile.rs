@@ -80,6 +80,28 @@ fn a_format_of_the_future_is_named() {
 }
 
 #[test]
+fn a_file_of_another_program_is_damaged() {
+    for other in [0, 1, -1] {
+        let (_directory, path) = written();
+        meddle(&path, &format!("PRAGMA application_id = {other}"));
+        assert_damaged(SqliteStore::open(&path));
+    }
+}
+
+#[test]
+fn a_disk_that_fails_in_the_commit_leaves_it_open_whether_it_happened() {
+    let failure = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+    let fsync = rusqlite::ffi::SQLITE_IOERR_FSYNC;
+    assert!(matches!(fault::of_commit(failure(fsync)), StoreError::Ambiguous { .. }));
+    assert!(matches!(fault::of("", failure(fsync)), StoreError::Unreachable { .. }));
+    let full = rusqlite::ffi::SQLITE_FULL;
+    assert!(matches!(fault::of_commit(failure(full)), StoreError::Unreachable { .. }));
+    for damage in [rusqlite::ffi::SQLITE_IOERR_SHORT_READ, rusqlite::ffi::SQLITE_IOERR_CORRUPTFS] {
+        assert!(matches!(fault::of("", failure(damage)), StoreError::Damaged { .. }));
+    }
+}
+
+#[test]
 fn a_schema_that_is_not_ours_is_damaged() {
     for sql in [
         "CREATE TRIGGER t AFTER INSERT ON object BEGIN DELETE FROM object; END",
@@ -198,7 +220,7 @@ fn a_database_overwritten_anywhere_never_panics() {
     let (_directory, path) = written();
     let whole = fs::read(&path).unwrap();
     let random = SeededEntropy::new(2);
-    for round in 0..150_usize {
+    for round in 0..100_usize {
         let mut bytes = [0; 8];
         random.fill(&mut bytes).unwrap();
         let mut damaged = whole.clone();
