@@ -97,6 +97,14 @@ impl SecretBytes {
         self.0.extend_from_slice(bytes);
     }
 
+    /// Wipes and cuts off everything after the first `length` bytes.
+    pub fn truncate(&mut self, length: usize) {
+        if let Some(rest) = self.0.get_mut(length..) {
+            rest.zeroize();
+        }
+        self.0.truncate(length);
+    }
+
     /// Cuts one trailing newline (`\n` or `\r\n`), as a line from a file or terminal carries it.
     pub fn trim_newline(&mut self) {
         if self.0.last() == Some(&b'\n') {
