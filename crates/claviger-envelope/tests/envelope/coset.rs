@@ -38,7 +38,7 @@ fn coset_reads_our_data_keys() {
     let manifest = golden::manifest();
     let mut read = 0;
     for entry in manifest.data_keys.iter().filter(|entry| entry.alg == ContentAlg::A256Gcm.name()) {
-        let bytes = entry.envelope.read(&golden::directory());
+        let bytes = manifest.bytes(Entry::DataKey(entry));
         let message = CoseEncrypt::from_tagged_slice(&bytes).unwrap();
         assert_eq!(message.protected.header.key_id, entry.kid.as_bytes());
         let aad = external_aad(&[
@@ -83,7 +83,7 @@ fn coset_reads_our_credentials_and_heads() {
     };
     let mut read = 0;
     for entry in manifest.entries() {
-        let bytes = entry.envelope().read(&golden::directory());
+        let bytes = manifest.bytes(entry);
         match entry {
             Entry::Credential(entry) if secret(entry.kid).1 => {
                 let message = CoseEncrypt0::from_tagged_slice(&bytes).unwrap();

@@ -11,11 +11,17 @@ use claviger_types::{
     VaultId, WrappedCek,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
+    /// Where its files are.
+    #[serde(skip)]
+    pub(crate) directory: PathBuf,
     pub(crate) comment: String,
     pub(crate) vault: VaultId,
     pub(crate) recipients: Vec<RecipientKey>,
@@ -123,7 +129,7 @@ impl Bytes {
         matches!(self, Self::File(file) if file == name)
     }
 
-    pub(crate) fn read(&self, directory: &Path) -> Vec<u8> {
+    fn read(&self, directory: &Path) -> Vec<u8> {
         match self {
             Self::File(name) => std::fs::read(directory.join(name)).expect("a file of the manifest"),
             Self::Hex(text) => hex::decode(text).expect("hex"),
@@ -182,8 +188,15 @@ impl Failure {
 }
 
 impl Manifest {
-    pub(crate) fn read(path: &Path) -> Self {
-        serde_json::from_slice(&std::fs::read(path).expect("a manifest")).expect("of the form of manifests")
+    /// The manifest of this directory.
+    pub(crate) fn read(directory: PathBuf) -> Self {
+        let json = std::fs::read(directory.join("manifest.json")).expect("a manifest");
+        Self { directory, ..serde_json::from_slice(&json).expect("of the form of manifests") }
+    }
+
+    /// The bytes of an envelope as the manifest has them.
+    pub(crate) fn bytes(&self, entry: Entry<'_>) -> Vec<u8> {
+        entry.envelope().read(&self.directory)
     }
 
     pub(crate) fn entries(&self) -> Vec<Entry<'_>> {
@@ -258,14 +271,11 @@ impl Manifest {
     /// The data key with this id: as the manifest says, or else by opening its envelope.
     fn data_key(&self, kid: Digest) -> Result<DataKey, Failure> {
         let entry = self.data_keys.iter().find(|entry| entry.kid == kid).ok_or(Failure::NoKey)?;
-        match (&entry.key, &entry.envelope) {
-            (Some(hex), _) => {
-                let alg = ContentAlg::ALL.into_iter().find(|alg| alg.name() == entry.alg);
-                Ok(DataKey::new(alg.ok_or(Failure::Different)?, key(hex))?)
-            }
-            (None, Bytes::Hex(hex)) => self.open_data_key(entry, &hex::decode(hex).expect("hex")),
-            (None, Bytes::File(_)) => Err(Failure::NoKey),
-        }
+        let Some(hex) = &entry.key else {
+            return self.open_data_key(entry, &self.bytes(Entry::DataKey(entry)));
+        };
+        let alg = ContentAlg::ALL.into_iter().find(|alg| alg.name() == entry.alg);
+        Ok(DataKey::new(alg.ok_or(Failure::Different)?, key(hex))?)
     }
 }
 

@@ -24,14 +24,15 @@ fn no_flipped_bit_goes_unseen() {
     let manifest = golden::manifest();
     let mut flips = 0;
     for entry in manifest.entries() {
-        let bytes = entry.envelope().read(&golden::directory());
+        let bytes = manifest.bytes(entry);
         let mut bits = 8;
         if let Entry::DataKey(_) = entry {
             let recipients = DataKeyEnvelope::parse(&bytes).unwrap().recipients().to_vec();
             match recipients.as_slice() {
-                // Only the algorithm differs from the other OAEP file, and RSA is slow: a bit of every byte will do.
+                // Only the algorithm differs from the other OAEP file.
                 [only] if only.scheme == Scheme::RsaOaepSha1 => continue,
-                [only] if only.scheme == Scheme::RsaOaepSha256 => bits = 1,
+                // Private keys are slow: one bit of every byte will do.
+                [only] if !only.scheme.is_symmetric() => bits = 1,
                 [_] => {}
                 // A changed recipient stops nobody else: COSE does not authenticate the list, the object's hash does.
                 _ => continue,
@@ -47,7 +48,7 @@ fn no_flipped_bit_goes_unseen() {
             }
         }
     }
-    assert!(flips > 15_000);
+    assert!(flips > 14_000);
 }
 
 fn any_field() -> impl Strategy<Value = FieldValue> {

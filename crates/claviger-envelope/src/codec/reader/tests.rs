@@ -84,7 +84,7 @@ fn hostile_lengths_and_depths_end_at_once() {
     assert!(whole(&nested(usize::from(MAX_DEPTH)), Reader::item).is_ok());
     assert_eq!(whole(&nested(usize::from(MAX_DEPTH) + 1), Reader::item), Err(CodecError));
     assert_eq!(whole(&nested(1_000_000), Reader::item), Err(CodecError));
-    assert_eq!(whole(&[0xc1; 1_000_000], Reader::item), Err(CodecError));
+    assert_eq!(whole(&vec![0xc1; 1_000_000], Reader::item), Err(CodecError));
 }
 
 proptest! {
