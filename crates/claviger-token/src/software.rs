@@ -72,3 +72,6 @@ impl TryRng for EntropyRng<'_> {
 }
 
 impl TryCryptoRng for EntropyRng<'_> {}
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,19 @@ impl Module {
         }
         Ok(())
     }
+
+    /// Finalises and initialises it, so that it looks at its slots with fresh eyes. `false`, and nothing done, where another
+    /// user in this process would lose its sessions by that; the caller has none itself.
+    pub(super) fn restart(self: &Arc<Self>) -> Result<bool, TokenError> {
+        let in_use = in_use();
+        let alone = in_use.get(&self.path).is_some_and(|usage| usage.ours && usage.users == 1);
+        if !alone || Arc::strong_count(self) > 1 {
+            return Ok(false);
+        }
+        self.raw.finalize()?;
+        initialise(&self.context)?;
+        Ok(true)
+    }
 }
 
 impl Drop for Module {

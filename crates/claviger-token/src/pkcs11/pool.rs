@@ -24,8 +24,11 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
+/// How long a restart of the module waits for other threads' calls to end.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Idle sessions that are kept; more are closed when they come back.
 const MAX_IDLE: usize = 16;
 
@@ -160,6 +163,11 @@ impl Pool {
         Ok(with_patience(open)?)
     }
 
+    /// Counts what was rebuilt: two equal answers mean that nothing was in between.
+    pub(super) fn version(&self) -> u64 {
+        self.state().version
+    }
+
     /// Puts back what went away since `seen`, the version of the lease that met the loss.
     pub(super) fn rebuild(&self, seen: u64) -> Result<(), TokenError> {
         let _alone = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,58 +178,78 @@ impl Pool {
         let live = state.live.take();
         drop(state);
 
-        let standing = match live {
-            Some(live) if live.anchor.get_session_info().is_ok() => Some((live.anchor, live.slot)),
+        let rebuilt = match live {
+            Some(live) if live.anchor.get_session_info().is_ok() => match self.settle(live.anchor, live.slot)
+            {
+                // The session answers, but there is no token behind it any more.
+                Err(TokenError::KeyMissing { .. }) if slots::summary(&self.module, live.slot).is_err() => {
+                    self.start_over(seen)
+                }
+                settled => settled,
+            },
             Some(live) => {
-                self.forget(live.anchor);
-                None
+                mem::forget(live.anchor);
+                self.start_over(seen)
             }
-            None => None,
+            None => self.start_over(seen),
         };
-        let (anchor, slot) = match standing {
-            Some(standing) => standing,
-            None => self.open_anchor()?,
-        };
-        let rebuilt = self.log_in(&anchor, slot).and_then(|()| self.find(&anchor));
         let mut state = self.state();
         match rebuilt {
-            Ok(key) => {
-                state.live = Some(Live { anchor, slot, key });
+            Ok(live) => {
+                state.live = Some(live);
                 state.version += 1;
                 Ok(())
             }
             Err(error) => {
-                // Without the anchor the next call starts from the beginning.
-                state.idle.clear();
+                // Without an anchor the next call starts over, and asks the token again.
+                let idle = mem::take(&mut state.idle);
                 drop(state);
-                drop(anchor);
+                drop(idle);
                 Err(error)
             }
         }
     }
 
-    /// Every session is gone with the anchor. They are forgotten, not closed: their numbers may belong to others by now.
-    fn forget(&self, anchor: Session) {
+    /// From the beginning: the token, a session, the login, the key.
+    fn start_over(&self, seen: u64) -> Result<Live, TokenError> {
+        self.forget_sessions();
+        let (slot, _) = match slots::select(&self.module, &self.uri) {
+            Err(TokenError::ModuleFailed { ckr, .. }) if ckr == "CKR_CRYPTOKI_NOT_INITIALIZED" => {
+                self.module.initialise_again()?;
+                slots::select(&self.module, &self.uri)?
+            }
+            // It was there before. Some modules see a token that was put back, or a restarted pcscd, only after they were
+            // initialised anew.
+            Err(TokenError::TokenAbsent { .. }) if seen > 0 && self.is_idle() && self.module.restart()? => {
+                slots::select(&self.module, &self.uri)?
+            }
+            selected => selected?,
+        };
+        let open =
+            || self.module.context.open_ro_session(slot).map_err(|error| Fault::of("C_OpenSession", &error));
+        self.settle(with_patience(open)?, slot)
+    }
+
+    /// The login and the key, on an anchor that stands.
+    fn settle(&self, anchor: Session, slot: Slot) -> Result<Live, TokenError> {
+        self.log_in(&anchor, slot)?;
+        let key = self.find(&anchor)?;
+        Ok(Live { anchor, slot, key })
+    }
+
+    /// Every session is gone. They are forgotten, not closed: their numbers may belong to others by now.
+    fn forget_sessions(&self) {
         let mut state = self.state();
         state.generation += 1;
         let idle = mem::take(&mut state.idle);
         drop(state);
-        mem::forget(anchor);
         idle.into_iter().for_each(mem::forget);
     }
 
-    fn open_anchor(&self) -> Result<(Session, Slot), TokenError> {
-        let selected = match slots::select(&self.module, &self.uri) {
-            Err(TokenError::ModuleFailed { ckr, .. }) if ckr == "CKR_CRYPTOKI_NOT_INITIALIZED" => {
-                self.module.initialise_again()?;
-                slots::select(&self.module, &self.uri)
-            }
-            selected => selected,
-        };
-        let (slot, _) = selected?;
-        let open =
-            || self.module.context.open_ro_session(slot).map_err(|error| Fault::of("C_OpenSession", &error));
-        Ok((with_patience(open)?, slot))
+    /// Waits, not for long, until no thread has a session.
+    fn is_idle(&self) -> bool {
+        let waited = self.returned.wait_timeout_while(self.state(), PATIENCE, |state| state.lent > 0);
+        waited.unwrap_or_else(PoisonError::into_inner).0.lent == 0
     }
 
     fn log_in(&self, session: &Session, slot: Slot) -> Result<(), TokenError> {
@@ -361,6 +389,7 @@ impl Drop for Lease<'_> {
         if let Some(session) = self.session.take() {
             if lost { mem::forget(session) } else { drop(session) }
         }
-        self.pool.returned.notify_one();
+        // All, because one who waits for a session and one who waits for quiet look alike.
+        self.pool.returned.notify_all();
     }
 }

@@ -137,3 +137,6 @@ fn padded(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.trim_end_matches([' ', '\0']).to_owned()
 }
+
+#[cfg(test)]
+mod tests;

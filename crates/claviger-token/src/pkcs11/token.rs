@@ -11,6 +11,9 @@ use claviger_types::{Entropy, Key256, Scheme, WrappedCek};
 use cryptoki::error::RvError;
 use std::sync::Arc;
 
+/// How often a blob and the test blob are tried in turn, where other threads' losses come between.
+const JUDGE_ROUNDS: usize = 4;
+
 /// One KEK on one PKCS#11 token.
 #[derive(Debug)]
 pub struct Pkcs11Token {
@@ -68,11 +71,9 @@ impl Token for Pkcs11Token {
         }
         match self.unwrap_with(&self.profile, wrapped, context) {
             Ok(key) => Ok(Unwrapped::Key(key)),
-            Err(Failure::Unverified) => self.judge(wrapped, context, TokenError::CorruptWrappedKey),
-            Err(Failure::Call(fault)) if fault.may_be_bad_blob() => {
-                self.judge(wrapped, context, fault.into())
-            }
-            Err(failure) => Err(failure.into()),
+            Err(Failure::Call(fault)) if !fault.may_be_bad_blob() => Err(fault.into()),
+            Err(Failure::Token(error)) => Err(error),
+            Err(failure) => self.judge(wrapped, context, failure),
         }
     }
 }
@@ -175,29 +176,40 @@ impl Pkcs11Token {
         }
     }
 
-    /// An unwrap failed in a way that a bad blob and a sick token have in common. The test blob tells them apart: if it
-    /// opens, the token is well and the blob is bad. If it does not, everything is set up anew and both are tried again.
-    fn judge(&self, wrapped: &WrappedCek, context: &[u8], seen: TokenError) -> Result<Unwrapped, TokenError> {
+    /// An unwrap failed in a way that a bad blob and a sick token have in common. The test blob tells them apart: the blob is
+    /// bad if it fails between two openings of the test blob. If the test blob does not open, everything is set up anew
+    /// once, because the failure may have been a loss that the module could not name.
+    fn judge(
+        &self,
+        wrapped: &WrappedCek,
+        context: &[u8],
+        mut seen: Failure,
+    ) -> Result<Unwrapped, TokenError> {
         let Some(test) = &self.profile.test else { return Err(TokenError::CorruptWrappedKey) };
-        if self.opens(test) {
-            return Err(TokenError::CorruptWrappedKey);
-        }
-        let lease = self.pool.lease()?;
-        let version = lease.version;
-        drop(lease);
-        self.pool.rebuild(version)?;
-        match self.unwrap_with(&self.profile, wrapped, context) {
-            Ok(key) => Ok(Unwrapped::Key(key)),
-            Err(_) if self.opens(test) => Err(TokenError::CorruptWrappedKey),
-            Err(Failure::Call(fault)) => Err(fault.into()),
-            Err(Failure::Unverified) => Err(match seen {
-                TokenError::CorruptWrappedKey => {
-                    Fault { function: "C_DeriveKey", rv: RvError::FunctionFailed }.into()
+        let mut set_up_anew = false;
+        for _ in 0..JUDGE_ROUNDS {
+            let version = self.pool.version();
+            if self.opens(test) {
+                match self.unwrap_with(&self.profile, wrapped, context) {
+                    Ok(key) => return Ok(Unwrapped::Key(key)),
+                    Err(Failure::Token(error)) => return Err(error),
+                    Err(again) => seen = again,
                 }
-                seen => seen,
-            }),
-            Err(Failure::Token(error)) => Err(error),
+                if self.opens(test) && self.pool.version() == version {
+                    return Err(TokenError::CorruptWrappedKey);
+                }
+            } else if set_up_anew {
+                break;
+            } else {
+                self.pool.rebuild(self.pool.version())?;
+                set_up_anew = true;
+            }
         }
+        Err(match seen {
+            // The calls went well, what they gave did not verify, and the same holds for the test blob.
+            Failure::Unverified => Fault { function: "C_DeriveKey", rv: RvError::FunctionFailed }.into(),
+            seen => seen.into(),
+        })
     }
 
     fn opens(&self, test: &TestBlob) -> bool {

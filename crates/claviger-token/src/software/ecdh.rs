@@ -58,7 +58,7 @@ pub(super) fn point_of(key: &PublicKey) -> Result<EcPoint, TokenError> {
     }
 }
 
-fn wrapping_key(shared_secret: &[u8], context: &[u8]) -> Result<Key256, TokenError> {
+pub(super) fn wrapping_key(shared_secret: &[u8], context: &[u8]) -> Result<Key256, TokenError> {
     let (mut prk, hkdf) = Hkdf::<Sha256>::extract(None, shared_secret);
     prk.as_mut_slice().zeroize();
     // 32 bytes are within what HKDF gives; its error cannot occur.

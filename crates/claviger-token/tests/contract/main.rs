@@ -1,0 +1,128 @@
+//! What every PKCS#11 module must do behind the driver, run against real ones.
+//!
+//! Each test runs in a process of its own: a module's tokens, login and sessions belong to the process, and some tests take
+//! exactly those away.
+// Test code outside of #[test] functions, which clippy.toml does not recognise as such.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod access;
+mod kek;
+mod lab;
+mod loss;
+mod wrapping;
+
+/// One test per line, in a module per provider: `name: function(scheme)` or `name: function`.
+macro_rules! contract {
+    ($provider_name:ident = $provider:ident { $($name:ident: $($function:ident)::+ $(($scheme:ident))?;)+ }) => {
+        mod $provider_name {
+            $(
+                #[test]
+                fn $name() {
+                    let test = concat!(module_path!(), "::", stringify!($name));
+                    softhsm_fixtures::in_own_process(test, softhsm_fixtures::Provider::$provider, |instance| {
+                        crate::$($function)::+(
+                            &crate::lab::Lab::new(instance),
+                            $(claviger_types::Scheme::$scheme,)?
+                        );
+                    });
+                }
+            )+
+        }
+    };
+}
+
+contract! { softhsm = SoftHsm {
+    a256kw_round_trip: wrapping::round_trip(A256Kw);
+    a256gcm_round_trip: wrapping::round_trip(A256Gcm);
+    ecdh_round_trip: wrapping::round_trip(EcdhEsA256Kw);
+    oaep_sha1_round_trip: wrapping::round_trip(RsaOaepSha1);
+    a256kw_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(A256Kw);
+    a256gcm_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(A256Gcm);
+    ecdh_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(EcdhEsA256Kw);
+    oaep_sha1_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(RsaOaepSha1);
+    a256kw_leaves_what_is_not_its_own: wrapping::foreign_is_not_mine(A256Kw);
+    ecdh_leaves_what_is_not_its_own: wrapping::foreign_is_not_mine(EcdhEsA256Kw);
+    a256kw_serves_threads: wrapping::threads_do_not_disturb_each_other(A256Kw);
+    a256gcm_serves_threads: wrapping::threads_do_not_disturb_each_other(A256Gcm);
+    ecdh_serves_threads: wrapping::threads_do_not_disturb_each_other(EcdhEsA256Kw);
+    a256kw_leaves_no_session_object: wrapping::no_session_object_stays(A256Kw);
+    ecdh_leaves_no_session_object: wrapping::no_session_object_stays(EcdhEsA256Kw);
+    a256kw_equals_software: wrapping::symmetric_schemes_equal_software(A256Kw);
+    a256gcm_equals_software: wrapping::symmetric_schemes_equal_software(A256Gcm);
+    ecdh_equals_rfc_9053: wrapping::ecdh_equals_a_second_implementation;
+    wrong_pin: access::a_wrong_pin_is_tried_once;
+    absent_token: access::an_absent_token_names_those_present;
+    ambiguous_token: access::two_tokens_with_one_label_are_told_apart_by_serial;
+    missing_key: access::a_missing_key_is_named;
+    unusable_modules: access::what_is_no_module_is_unusable;
+    list: access::list_shows_what_selects;
+    two_keys_one_login: access::a_second_key_asks_for_no_second_pin;
+    a256kw_attributes: kek::attributes_are_as_the_template_says(A256Kw);
+    a256gcm_attributes: kek::attributes_are_as_the_template_says(A256Gcm);
+    ecdh_attributes: kek::attributes_are_as_the_template_says(EcdhEsA256Kw);
+    oaep_sha1_attributes: kek::attributes_are_as_the_template_says(RsaOaepSha1);
+    preference: kek::the_preferred_scheme_is_key_wrap;
+    no_scheme: kek::oaep_sha256_does_not_work_and_leaves_nothing;
+    weak_keys: kek::the_self_test_finds_weak_keys;
+    destroy: kek::a_destroyed_key_is_gone(A256Kw);
+    destroy_pair: kek::a_destroyed_key_is_gone(EcdhEsA256Kw);
+    probes_without_profile: kek::a_lost_profile_is_probed_again;
+    a256kw_survives_logout: loss::logout(A256Kw);
+    ecdh_survives_logout: loss::logout(EcdhEsA256Kw);
+    a256kw_survives_closed_sessions: loss::all_sessions_closed(A256Kw);
+    ecdh_survives_closed_sessions: loss::all_sessions_closed(EcdhEsA256Kw);
+    survives_finalize: loss::module_finalised_and_initialised_again;
+    asks_again_only_for_a_lost_login: loss::a_one_shot_pin_source_is_enough_without_a_loss;
+    refused_pin_after_a_loss: loss::a_refused_pin_is_not_tried_again_after_a_loss;
+    a256kw_key_destroyed_elsewhere: loss::key_destroyed_elsewhere(A256Kw);
+    ecdh_key_destroyed_elsewhere: loss::key_destroyed_elsewhere(EcdhEsA256Kw);
+    another_key_in_its_place: loss::another_key_in_its_place;
+    pulled_and_put_back: loss::token_directory_pulled_and_put_back;
+} }
+
+contract! { kryoptic = Kryoptic {
+    a256kw_round_trip: wrapping::round_trip(A256Kw);
+    a256gcm_round_trip: wrapping::round_trip(A256Gcm);
+    ecdh_round_trip: wrapping::round_trip(EcdhEsA256Kw);
+    oaep_round_trip: wrapping::round_trip(RsaOaepSha256);
+    oaep_sha1_round_trip: wrapping::round_trip(RsaOaepSha1);
+    a256kw_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(A256Kw);
+    a256gcm_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(A256Gcm);
+    ecdh_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(EcdhEsA256Kw);
+    oaep_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(RsaOaepSha256);
+    a256kw_leaves_what_is_not_its_own: wrapping::foreign_is_not_mine(A256Kw);
+    ecdh_leaves_what_is_not_its_own: wrapping::foreign_is_not_mine(EcdhEsA256Kw);
+    a256kw_serves_threads: wrapping::threads_do_not_disturb_each_other(A256Kw);
+    a256gcm_serves_threads: wrapping::threads_do_not_disturb_each_other(A256Gcm);
+    ecdh_serves_threads: wrapping::threads_do_not_disturb_each_other(EcdhEsA256Kw);
+    a256kw_leaves_no_session_object: wrapping::no_session_object_stays(A256Kw);
+    ecdh_leaves_no_session_object: wrapping::no_session_object_stays(EcdhEsA256Kw);
+    a256kw_equals_software: wrapping::symmetric_schemes_equal_software(A256Kw);
+    a256gcm_equals_software: wrapping::symmetric_schemes_equal_software(A256Gcm);
+    ecdh_equals_rfc_9053: wrapping::ecdh_equals_a_second_implementation;
+    wrong_pin: access::a_wrong_pin_is_tried_once;
+    absent_token: access::an_absent_token_names_those_present;
+    ambiguous_token: access::two_tokens_with_one_label_are_told_apart_by_serial;
+    missing_key: access::a_missing_key_is_named;
+    list: access::list_shows_what_selects;
+    two_keys_one_login: access::a_second_key_asks_for_no_second_pin;
+    a256kw_attributes: kek::attributes_are_as_the_template_says(A256Kw);
+    a256gcm_attributes: kek::attributes_are_as_the_template_says(A256Gcm);
+    ecdh_attributes: kek::attributes_are_as_the_template_says(EcdhEsA256Kw);
+    oaep_attributes: kek::attributes_are_as_the_template_says(RsaOaepSha256);
+    preference: kek::the_preferred_scheme_is_key_wrap;
+    weak_keys: kek::the_self_test_finds_weak_keys;
+    destroy: kek::a_destroyed_key_is_gone(A256Kw);
+    destroy_pair: kek::a_destroyed_key_is_gone(RsaOaepSha256);
+    probes_without_profile: kek::a_lost_profile_is_probed_again;
+    a256kw_survives_logout: loss::logout(A256Kw);
+    ecdh_survives_logout: loss::logout(EcdhEsA256Kw);
+    a256kw_survives_closed_sessions: loss::all_sessions_closed(A256Kw);
+    ecdh_survives_closed_sessions: loss::all_sessions_closed(EcdhEsA256Kw);
+    survives_finalize: loss::module_finalised_and_initialised_again;
+    asks_again_only_for_a_lost_login: loss::a_one_shot_pin_source_is_enough_without_a_loss;
+    refused_pin_after_a_loss: loss::a_refused_pin_is_not_tried_again_after_a_loss;
+    a256kw_key_destroyed_elsewhere: loss::key_destroyed_elsewhere(A256Kw);
+    ecdh_key_destroyed_elsewhere: loss::key_destroyed_elsewhere(EcdhEsA256Kw);
+    another_key_in_its_place: loss::another_key_in_its_place;
+} }
