@@ -40,18 +40,13 @@ def at_most(what: str, figures: str, ratio: float, limit: float) -> Row:
     return Row(what, figures, ratio, f"<= {limit}", ratio <= limit)
 
 
-def example(package: str, name: str, *arguments: str) -> list[tuple[list[str], dict[str, str]]]:
-    """Builds and runs an example program; of each line that it prints, the plain words and the `key=value` ones."""
+def example(package: str, name: str, *arguments: str) -> list[dict[str, str]]:
+    """Builds and runs an example program; the `key=value` words of each line that it prints."""
     command = ["cargo", "build", "--quiet", "--release", "--locked", "-p", package, "--example", name]
     subprocess.run(command, check=True, cwd=ROOT)
     program = TARGET / "release" / "examples" / name
     done = subprocess.run([program, *arguments], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    lines = []
-    for line in done.stdout.splitlines():
-        words = line.split()
-        plain = [word for word in words if "=" not in word]
-        lines.append((plain, dict(word.split("=", 1) for word in words if "=" in word)))
-    return lines
+    return [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in done.stdout.splitlines()]
 
 
 def alternate(rounds: int, **sides) -> dict[str, float]:
@@ -63,30 +58,15 @@ def alternate(rounds: int, **sides) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seen.items()}
 
 
-def driver(_quick: bool) -> list[Row]:
+def driver(quick: bool) -> list[Row]:
     """The driver's operations against a tight loop over the bare module."""
     rows = []
-    for words, values in example("claviger-token", "bench_driver"):
-        if words[0] != "driver":
-            continue
-        _, module, scheme, operation = words
-        ours, bare = float(values["ops_per_s"]), float(values["bare"])
-        threads = "1 thread" if values["threads"] == "1" else f"{values['threads']} threads"
-        what = f"driver's {operation} against the bare module: {module}, {scheme}, {threads}"
-        figures = f"{ours:,.0f} / {bare:,.0f} per s"
-        if operation == "unwrap":
-            rows.append(at_least(what, figures, ours / bare, 0.9))
-        else:
-            rows.append(Row(what, figures, ours / bare, "", None))
+    for line in example("claviger-token", "bench_driver", *(["--quick"] if quick else [])):
+        ours, bare = float(line["driver"]), float(line["bare"])
+        threads = "1 thread" if line["threads"] == "1" else f"{line['threads']} threads"
+        what = f"driver's {line['op']} against the bare module: {line['module']}, {line['scheme']}, {threads}"
+        rows.append(at_least(what, f"{ours:,.0f} / {bare:,.0f} per s", ours / bare, 0.9))
     return rows
-
-
-def bare_wraps() -> float:
-    """Wraps per second of a tight loop over SoftHSM with one thread, under A256KW."""
-    for words, values in example("claviger-token", "bench_driver", "softhsm"):
-        if words[:4] == ["bare", "softhsm", "A256KW", "wrap"] and values["threads"] == "1":
-            return float(values["ops_per_s"])
-    raise KeyError("bare wrap")
 
 
 def envelope(quick: bool) -> list[Row]:
@@ -96,7 +76,7 @@ def envelope(quick: bool) -> list[Row]:
         openssl, ours = [], []
         for _ in range(1 if quick else 5):
             openssl.append(peers.openssl_gcm(size))
-            lines = [values for _, values in example("claviger-envelope", "bench_envelope", str(size))]
+            lines = example("claviger-envelope", "bench_envelope", str(size))
             ours += [float(line["bytes_per_second"]) for line in lines if line["alg"] == "A256GCM"]
         # The example counts its best round, the least disturbed one; so do we for openssl.
         mine, theirs = max(ours), max(openssl)
@@ -149,7 +129,7 @@ def imports(quick: bool) -> list[Row]:
             return vault.command("import", "apex", str(legacy), "--key-file", str(key)).seconds()
 
         def bare() -> float:
-            return services / bare_wraps()
+            return services / float(example("claviger-token", "bench_driver", "--bare-wrap")[-1]["bare"])
 
         times = alternate(rounds, program=run_import, bare=bare)
     what = f"import of {services:,} legacy services against as many bare wraps (SoftHSM)"
@@ -158,16 +138,21 @@ def imports(quick: bool) -> list[Row]:
 
 
 def scale(quick: bool) -> list[Row]:
-    """get and set in vaults of growing size, against the smallest."""
-    sizes = ("1000", "100000") if quick else ("1000", "100000", "1000000")
-    lines = {line["credentials"]: line for _, line in example("claviger-gate", "bench_scale", *sizes)}
+    """get and set in vaults of growing size, against the smallest; all of them open at once and asked in turns."""
+    sizes = ["1000:10", "100000:1000", *([] if quick else ["1000000:10000"])]
+    with tempfile.TemporaryDirectory() as scratch:
+        base, *larger = example("claviger-vault", "bench_scale", scratch, *sizes)
     rows = []
     for operation, limit in (("get", 1.3), ("set", 1.5)):
-        base = float(lines[sizes[0]][operation])
-        for size in sizes[1:]:
-            seconds = float(lines[size][operation])
-            what = f"{operation} at {int(size):,} credentials against {int(sizes[0]):,}"
-            rows.append(at_most(what, f"{seconds * 1e6:,.0f} / {base * 1e6:,.0f} us", seconds / base, limit))
+        for line in larger:
+            theirs, ours = float(base[f"{operation}_us"]), float(line[f"{operation}_us"])
+            credentials, services = int(line["credentials"]), int(line["services"])
+            what = f"{operation} at {credentials:,} credentials in {services:,} services against 1,000 in 10"
+            rows.append(at_most(what, f"{ours:,.0f} / {theirs:,.0f} us", ours / theirs, limit))
+    for line in larger:
+        theirs, ours = float(base["open_us"]), float(line["open_us"])
+        what = f"opening a vault of {int(line['credentials']):,} credentials, KEK in memory, against one of 1,000"
+        rows.append(Row(what, f"{ours:,.0f} / {theirs:,.0f} us", ours / theirs, "", None))
     return rows
 
 

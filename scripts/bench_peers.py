@@ -72,7 +72,7 @@ class Vault:
         quietly([*tool, "--slot-index", "0", "--init-token", "--label", "bench", "--so-pin", "env:SO_PIN"], pins)
         login = ["--token-label", "bench", "--login", "--login-type", "so", "--so-pin", "env:SO_PIN"]
         quietly([*tool, *login, "--init-pin", "--new-pin", "env:USER_PIN"], pins)
-        uri = f"pkcs11:token=bench;object=claviger?module-path={SOFTHSM}&pin-source=file:{pin}"
+        uri = f"pkcs11:token=bench?module-path={SOFTHSM}&pin-source=file:{pin}"
         quietly(
             [self.program, "init", "--token", uri, "--store", f"sqlite://{directory}/store/vault.db"], self.environment
         )
