@@ -162,10 +162,9 @@ pub(crate) fn load_page(snapshot: &Snapshot, page: &PageRef) -> Result<Vec<Crede
     let plain = snapshot.read_sealed("service page", ObjectKind::Page, &page.link)?;
     let ServicePage { credentials } = decode("a service page", plain.expose())?;
     check_order(credentials.iter().map(CredentialRecord::place))?;
-    if u32::try_from(credentials.len()) != Ok(page.count) {
-        return Err(VaultError::Damaged {
-            what: "a service page has another length than it should".to_owned(),
-        });
+    let belongs = credentials.first().is_none_or(|record| record.place() >= page.first);
+    if !belongs || u32::try_from(credentials.len()) != Ok(page.count) {
+        return Err(VaultError::Damaged { what: "a service page is not the one that it should be".to_owned() });
     }
     Ok(credentials)
 }
