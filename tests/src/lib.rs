@@ -126,7 +126,7 @@ pub fn mode(path: &Path, mode: u32) {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-/// A file that the old program wrote, in this crate's `fixtures/legacy`.
+/// A file that the old program wrote.
 pub fn legacy(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/legacy").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/claviger-legacy/fixtures").join(name)
 }

@@ -2,6 +2,7 @@
 
 use crate::output::json::FieldsError;
 use claviger_gate::{ApiError, ErrorClass};
+use claviger_legacy::LegacyError;
 use claviger_store::StoreError;
 use claviger_token::TokenError;
 use claviger_types::Kind;
@@ -140,6 +141,29 @@ pub(crate) enum CliError {
         /// `does not exist` or `is empty`.
         what: &'static str,
     },
+    /// The old file could not be read.
+    #[error("{} cannot be imported; nothing was changed", path.display())]
+    Legacy {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: LegacyError,
+    },
+    /// There is something where the new store should be.
+    #[error("there is something at {} already", location.display())]
+    StoreExists {
+        /// Where.
+        location: PathBuf,
+    },
+    /// The token under which the vault should be made is not there.
+    #[error("{absent}")]
+    NoTokenYet {
+        /// Which.
+        absent: TokenError,
+        /// The label it should have.
+        label: Option<String>,
+    },
     /// A check of `doctor` failed; all of them have been printed.
     #[error("{failed} of {all} checks failed")]
     ChecksFailed {
@@ -193,10 +217,17 @@ impl CliError {
             }
             Self::NoTerminal { pin: true, .. } => ErrorClass::Locked,
             Self::NothingToImport { .. } | Self::NoField { .. } => ErrorClass::NotFound,
-            Self::ConfigExists { .. } | Self::ImportDiffers { .. } => ErrorClass::Conflict,
+            Self::ConfigExists { .. } | Self::StoreExists { .. } | Self::ImportDiffers { .. } => {
+                ErrorClass::Conflict
+            }
             Self::DamageFound { .. } => ErrorClass::Damaged,
             Self::RollbackFound { .. } => ErrorClass::RolledBack,
             Self::ChecksFailed { class, .. } => *class,
+            Self::Legacy { source, .. } => match source {
+                LegacyError::Key(_) | LegacyError::TooLarge | LegacyError::Name { .. } => ErrorClass::Usage,
+                _ => ErrorClass::Damaged,
+            },
+            Self::NoTokenYet { .. } => ErrorClass::TokenAbsent,
             Self::Api(error) => error.class(),
         }
     }

@@ -81,7 +81,7 @@ pub(crate) fn find(option: Option<&Path>, uri: &Uri) -> Result<Found, CliError> 
     for module in modules {
         match pkcs11::list(&module) {
             Ok(tokens) => {
-                present.extend(tokens.into_iter().map(|token| Found { module: module.clone(), token }))
+                present.extend(tokens.into_iter().map(|token| Found { module: module.clone(), token }));
             }
             // One sick module among several does not hide the others' tokens.
             Err(error) if named => return Err(error.into()),

@@ -1,7 +1,8 @@
 //! Errors as people and programs read them: what failed, why, and what to do next. The one place that prints them.
 
 use crate::{error::CliError, output::text::plain};
-use claviger_gate::{ApiError, ErrorClass};
+use claviger_gate::ApiError;
+use claviger_legacy::LegacyError;
 use claviger_store::StoreError;
 use claviger_token::TokenError;
 use claviger_vault::{Missing, VaultError};
@@ -42,7 +43,7 @@ fn as_text(error: &CliError) -> String {
 fn as_json(error: &CliError) -> String {
     let body = serde_json::json!({"error": {
         "code": error.class().exit_code(),
-        "class": class_name(error.class()),
+        "class": error.class().name(),
         "message": error.to_string(),
         "causes": causes(error),
         "help": help(error),
@@ -69,23 +70,6 @@ fn causes(error: &CliError) -> Vec<String> {
 /// An error and its causes on one line.
 pub(crate) fn chain(error: &CliError) -> String {
     std::iter::once(error.to_string()).chain(causes(error)).collect::<Vec<_>>().join(": ")
-}
-
-/// The class by name, for JSON.
-pub(crate) const fn class_name(class: ErrorClass) -> &'static str {
-    match class {
-        ErrorClass::Usage => "usage",
-        ErrorClass::NotFound => "not-found",
-        ErrorClass::Denied => "denied",
-        ErrorClass::Locked => "locked",
-        ErrorClass::TokenAbsent => "token-absent",
-        ErrorClass::Damaged => "damaged",
-        ErrorClass::RolledBack => "rolled-back",
-        ErrorClass::Conflict => "conflict",
-        ErrorClass::StoreUnreachable => "store-unreachable",
-        ErrorClass::AuditUnavailable => "audit-unavailable",
-        _ => "other",
-    }
 }
 
 /// What to do next.
@@ -124,9 +108,34 @@ pub(crate) fn help(error: &CliError) -> String {
         CliError::NothingToImport { .. } => {
             "check the path; the old program's file is ~/.apex_agent_api_keys.enc"
         }
+        CliError::Legacy { source, .. } => help_for_legacy(source),
+        CliError::StoreExists { .. } => {
+            "nothing was changed; give another --store, or move away what is there"
+        }
+        CliError::NoTokenYet { label, .. } => {
+            let label = crate::output::text::shell(label.as_deref().unwrap_or("lab"));
+            return format!(
+                "plug it in, or correct the URI (`claviger token list` shows what there is). A token is made with its \
+                 vendor's tool; for SoftHSM: softhsm2-util --init-token --free --label {label}"
+            );
+        }
         CliError::ChecksFailed { .. } => "do what the lines marked FAIL say, from the top, and run it again",
     };
     fixed.to_owned()
+}
+
+const fn help_for_legacy(error: &LegacyError) -> &'static str {
+    match error {
+        LegacyError::Key(_) => {
+            "the key is what APEX_AGENT_MASTER_KEY held: 32 bytes in base64, 44 characters"
+        }
+        LegacyError::Unopened => {
+            "try the key that the old program used last; if it is right, the file is damaged: use a copy of it"
+        }
+        LegacyError::Damaged(_) => "use a copy of the file from before it was damaged",
+        LegacyError::Name { .. } => "rename the service with the old program: a name has at most 1024 bytes",
+        _ => "name the old program's file: ~/.apex_agent_api_keys.enc",
+    }
 }
 
 const ROLLED_BACK: &str = "someone put an older copy of the store in its place, or an anchor is missing; put the newest \
@@ -160,6 +169,7 @@ fn help_for_vault(error: &VaultError) -> String {
         }
         VaultError::NotFound { .. } => "`claviger list` shows what there is",
         VaultError::NameNeeded { .. } => "name one of them: SERVICE/NAME",
+        VaultError::Invalid { .. } => "`--help` after the command's name shows what it takes",
         VaultError::CasMismatch { .. } => {
             "someone else wrote first: look at it, and give its version with --cas"
         }
@@ -179,7 +189,7 @@ fn help_for_vault(error: &VaultError) -> String {
         }
         VaultError::NoVault => "check `store` in the configuration; `claviger init` makes a vault",
         VaultError::NewerFormat { .. } => "install a newer claviger",
-        VaultError::Damaged { .. } | VaultError::Envelope(_) => {
+        VaultError::Damaged { .. } | VaultError::Object { .. } | VaultError::Envelope(_) => {
             "`claviger verify` names everything that is damaged; what it does not name can still be read"
         }
         VaultError::RolledBack { .. } => ROLLED_BACK,
@@ -187,6 +197,9 @@ fn help_for_vault(error: &VaultError) -> String {
             "check the file under `anchors` in the configuration, and who may write it"
         }
         VaultError::Scratch(_) => "check TMPDIR and the space left there",
+        VaultError::Token(TokenError::PinFileExposed { path }) => {
+            return format!("chmod 600 {}", crate::config::shell_word(std::path::Path::new(path)));
+        }
         VaultError::Token(error) => help_for_token(error),
         VaultError::Store(error) => return help_for_store(error),
         VaultError::Entropy(_) => {

@@ -11,12 +11,13 @@ use crate::{
     pin, report,
 };
 use claviger_gate::ApiError;
+use claviger_store::StoreError;
 use claviger_token::{
-    Token as _, Uri,
+    Token as _, TokenError, Uri,
     pkcs11::{self, Access, NewKek, Pkcs11Token, SelfTestReport},
 };
 use claviger_types::{Digest, OsEntropy, RecipientId, Scheme, SystemClock, VaultId};
-use claviger_vault::{FileAnchor, Parts, Pinned, Vault};
+use claviger_vault::{FileAnchor, Parts, Pinned, Vault, VaultError};
 use serde_json::json;
 use std::{
     env,
@@ -74,7 +75,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
         Some(url) => url,
         None => claviger_store::sqlite_url(&context.paths().store()?),
     };
-    let found = modules::find(args.module.as_deref(), &args.token)?;
+    let found = modules::find(args.module.as_deref(), &args.token).map_err(|error| match error {
+        CliError::Api(ApiError::Vault(VaultError::Token(absent @ TokenError::TokenAbsent { .. }))) => {
+            CliError::NoTokenYet { absent, label: args.token.token.clone() }
+        }
+        error => error,
+    })?;
     let plan = Plan {
         vault: VaultId::random(&OsEntropy)?,
         recipient: RecipientId::random(&OsEntropy)?,
@@ -122,7 +128,9 @@ fn make(plan: &Plan, path: &Path, context: &Context) -> Result<Made, CliError> {
     let config = found_vault(plan, key.token()?, anchor, context)?;
     config.write_new(path)?;
     let fingerprint = config.fingerprint;
-    (store.keep(), key.keep(), directories.keep());
+    store.keep();
+    key.keep();
+    directories.keep();
     Ok(Made { config, fingerprint, self_test })
 }
 
@@ -177,7 +185,10 @@ struct NewStore {
 
 impl NewStore {
     fn create(url: &str) -> Result<Self, CliError> {
-        claviger_store::create_url(url)?;
+        claviger_store::create_url(url).map_err(|error| match error {
+            StoreError::Exists { location } => CliError::StoreExists { location },
+            error => error.into(),
+        })?;
         Ok(Self { url: url.to_owned(), kept: false })
     }
 
@@ -219,9 +230,7 @@ struct NewKey(Option<Arc<Pkcs11Token>>);
 
 impl NewKey {
     fn token(&self) -> Result<Arc<Pkcs11Token>, CliError> {
-        self.0
-            .clone()
-            .ok_or_else(|| claviger_token::TokenError::KeyMissing { key: "just made".to_owned() }.into())
+        self.0.clone().ok_or_else(|| TokenError::KeyMissing { key: "just made".to_owned() }.into())
     }
 
     fn keep(mut self) {

@@ -68,8 +68,8 @@ fn as_text(status: &Status, store: &str) -> String {
     ];
     rows.extend(status.recipients.iter().map(|recipient| ("recipient", recipient_text(recipient))));
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
-    let warnings = status.warnings.iter().map(|warning| format!("warning: {}\n", text::plain(warning)));
-    text::table(&rows) + &warnings.collect::<String>()
+    let warnings = status.warnings.iter().map(|warning| format!("warning: {}", text::plain(warning)));
+    text::table(&rows) + &text::lines(warnings)
 }
 
 fn recipient_text(recipient: &RecipientInfo) -> String {

@@ -14,7 +14,10 @@ use claviger_token::{
 };
 use claviger_types::{OsEntropy, RecipientId, Scheme};
 use serde_json::{Value, json};
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -46,7 +49,7 @@ pub(crate) struct Args {
 enum Command {
     List(ListArgs),
     Info(InfoArgs),
-    SelfTest(SelfTestArgs),
+    SelfTest(Box<SelfTestArgs>),
 }
 
 /// Show the tokens that there are, with URIs to copy
@@ -82,7 +85,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
     match args.command {
         Command::List(args) => list(&args, context),
         Command::Info(_) => info(context),
-        Command::SelfTest(args) => self_test(args, context),
+        Command::SelfTest(args) => self_test(&args, context),
     }
 }
 
@@ -92,7 +95,7 @@ fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
     for module in &modules {
         match pkcs11::list(module) {
             Ok(tokens) => {
-                found.extend(tokens.into_iter().map(|token| Found { module: module.clone(), token }))
+                found.extend(tokens.into_iter().map(|token| Found { module: module.clone(), token }));
             }
             Err(error) if args.module.is_some() => return Err(error.into()),
             Err(error) => report::warning(&error.to_string()),
@@ -134,10 +137,10 @@ fn info(context: &Context) -> Result<(), CliError> {
     ))
 }
 
-fn self_test(args: SelfTestArgs, context: &Context) -> Result<(), CliError> {
-    let report = match args.token {
+fn self_test(args: &SelfTestArgs, context: &Context) -> Result<(), CliError> {
+    let report = match &args.token {
         None => pkcs11::self_test(&open::token(context.config()?, context)?)?,
-        Some(uri) => test_with_new_key(&uri, args.module, args.scheme, context)?,
+        Some(uri) => test_with_new_key(uri, args.module.as_deref(), args.scheme, context)?,
     };
     if context.json() {
         return output::print_json(&report_json(&report));
@@ -147,11 +150,11 @@ fn self_test(args: SelfTestArgs, context: &Context) -> Result<(), CliError> {
 
 fn test_with_new_key(
     uri: &Uri,
-    module: Option<PathBuf>,
+    module: Option<&Path>,
     scheme: Option<Scheme>,
     context: &Context,
 ) -> Result<SelfTestReport, CliError> {
-    let found = modules::find(module.as_deref(), uri)?;
+    let found = modules::find(module, uri)?;
     let access =
         pkcs11::Access { pin: pin::sources(uri, context.pin_fd()), entropy: std::sync::Arc::new(OsEntropy) };
     let new = NewKek {

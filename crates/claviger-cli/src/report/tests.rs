@@ -45,26 +45,3 @@ fn json_errors_carry_code_class_message_and_help() {
     assert_eq!(json["error"]["message"], "the PIN is wrong; 1 tries left");
     assert!(json["error"]["help"].as_str().unwrap().contains("locks the token"));
 }
-
-#[test]
-fn every_class_has_a_name_of_its_own() {
-    use ErrorClass::{
-        AuditUnavailable, Conflict, Damaged, Denied, Locked, NotFound, Other, RolledBack, StoreUnreachable,
-        TokenAbsent, Usage,
-    };
-    let classes = [
-        Other,
-        Usage,
-        NotFound,
-        Denied,
-        Locked,
-        TokenAbsent,
-        Damaged,
-        RolledBack,
-        Conflict,
-        StoreUnreachable,
-        AuditUnavailable,
-    ];
-    let names: std::collections::BTreeSet<_> = classes.map(class_name).into();
-    assert_eq!(names.len(), classes.len());
-}
