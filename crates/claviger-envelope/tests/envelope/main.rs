@@ -9,6 +9,7 @@
 
 mod attack;
 mod coset;
+mod document;
 mod golden;
 mod manifest;
 mod negative;
