@@ -40,6 +40,8 @@ use std::{
 const TURN: Duration = Duration::from_millis(25);
 const TURNS: usize = 80;
 const QUICK_TURNS: usize = 12;
+/// Operations that are timed together: about a millisecond.
+const BATCH: u32 = 16;
 const CONTEXT: &[u8] = b"bench";
 /// Tells the child, whose environment names the module's tokens, where the PIN lies.
 const PIN_FILE: &str = "CLAVIGER_BENCH_PIN_FILE";
@@ -144,41 +146,42 @@ fn driver_wrap<'a>(token: &'a Pkcs11Token, cek: &'a Key256) -> Step<'a> {
     Box::new(move || drop(black_box(token.wrap(cek, CONTEXT).unwrap())))
 }
 
-/// Operations per second of each side, the median of its turns. They are short and alternate, so that whatever else the
-/// machine does slows all sides alike.
-fn in_turns<const N: usize>(threads: usize, turns: usize, sides: [Maker<'_, '_>; N]) -> [f64; N] {
-    let mut rates = [const { Vec::new() }; N];
+/// Operations per second of each side. The sides take short turns, and of each the median of small batches counts: whatever
+/// else the machine does then slows neither, or both alike.
+fn in_turns<const N: usize>(threads: u32, turns: usize, sides: [Maker<'_, '_>; N]) -> [f64; N] {
+    let mut times = [const { Vec::new() }; N];
     for _ in 0..turns {
-        for (rates, make) in rates.iter_mut().zip(sides) {
-            rates.push(one_turn(threads, make));
+        for (times, make) in times.iter_mut().zip(sides) {
+            times.append(&mut one_turn(threads, make));
         }
     }
-    rates.map(|mut rates| {
-        rates.sort_by(f64::total_cmp);
-        rates[rates.len() / 2]
+    times.map(|mut times| {
+        times.sort();
+        let batch = times[times.len() / 2];
+        f64::from(threads * BATCH) / batch.as_secs_f64()
     })
 }
 
-fn one_turn(threads: usize, make: Maker<'_, '_>) -> f64 {
-    let (ready, over) = (Barrier::new(threads + 1), AtomicBool::new(false));
+/// What each batch took, on whichever thread.
+fn one_turn(threads: u32, make: Maker<'_, '_>) -> Vec<Duration> {
+    let (ready, over) = (Barrier::new(threads as usize + 1), AtomicBool::new(false));
     thread::scope(|scope| {
         let work = || {
             let mut step = make();
             step();
             ready.wait();
-            let mut count = 0;
+            let mut times = Vec::new();
             while !over.load(Ordering::Relaxed) {
-                step();
-                count += 1;
+                let began = Instant::now();
+                (0..BATCH).for_each(|_| step());
+                times.push(began.elapsed());
             }
-            count
+            times
         };
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         ready.wait();
-        let began = Instant::now();
         thread::sleep(TURN);
         over.store(true, Ordering::Relaxed);
-        let count: u32 = running.into_iter().map(|thread| thread.join().unwrap()).sum();
-        f64::from(count) / began.elapsed().as_secs_f64()
+        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     })
 }
