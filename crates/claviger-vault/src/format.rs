@@ -15,7 +15,7 @@ use claviger_envelope::codec;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The format that this program writes, and the only one it reads.
-pub(crate) const FORMAT: u64 = 0;
+pub(crate) const FORMAT: u64 = 1;
 
 /// Reads one of our own structures. What does not decode hangs under an authenticated head all the same, so it is
 /// damage, not an attack on the parser.
