@@ -12,9 +12,10 @@ use claviger_envelope::{
 use claviger_types::{CredentialId, Kind, OsEntropy, SecretBytes, ServiceId, Value, VaultId};
 use std::{hint::black_box, time::Duration, time::Instant};
 
-/// How long each of the rounds measures; the best round counts, as the least disturbed.
-const ROUND: Duration = Duration::from_millis(100);
-const ROUNDS: u32 = 10;
+/// How long each operation is measured, and how many calls make one sample: few enough to lie between two interruptions
+/// by other programs. The median of the samples counts.
+const MEASURED: Duration = Duration::from_millis(400);
+const CALLS: u32 = 16;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut sizes = std::env::args().skip(1).map(|size| size.parse()).collect::<Result<Vec<usize>, _>>()?;
@@ -42,7 +43,8 @@ fn measure(alg: ContentAlg, size: usize) -> Result<(), EnvelopeError> {
     let sealed = seal_credential(&key, context, &value, &entropy)?;
     let seal = seconds(|| seal_credential(&key, context, black_box(&value), &entropy))?;
     let open = seconds(|| open_credential(&key, context, black_box(&sealed)))?;
-    let pair = seconds(|| open_credential(&key, context, &seal_credential(&key, context, &value, &entropy)?))?;
+    let pair =
+        seconds(|| open_credential(&key, context, &seal_credential(&key, context, &value, &entropy)?))?;
     println!(
         "alg={alg} size={size} pairs_per_second={:.0} bytes_per_second={:.0} seal_ns={:.0} open_ns={:.0}",
         1.0 / pair,
@@ -53,18 +55,17 @@ fn measure(alg: ContentAlg, size: usize) -> Result<(), EnvelopeError> {
     Ok(())
 }
 
-/// The time of one call in the best round.
+/// The time of one call.
 fn seconds<T>(mut call: impl FnMut() -> Result<T, EnvelopeError>) -> Result<f64, EnvelopeError> {
-    let mut best = f64::INFINITY;
-    for _ in 0..ROUNDS {
-        let (start, mut calls) = (Instant::now(), 0_u32);
-        while start.elapsed() < ROUND {
-            for _ in 0..64 {
-                black_box(call()?);
-            }
-            calls += 64;
+    let (begin, mut samples) = (Instant::now(), Vec::new());
+    while begin.elapsed() < MEASURED {
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            black_box(call()?);
         }
-        best = best.min(start.elapsed().as_secs_f64() / f64::from(calls));
+        samples.push(start.elapsed());
     }
-    Ok(best)
+    samples.sort_unstable();
+    let median = samples.get(samples.len() / 2).copied().unwrap_or_default();
+    Ok(median.as_secs_f64() / f64::from(CALLS))
 }
