@@ -2,8 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod envelope;
+mod text;
+mod vault;
 
 pub use envelope::{codec, credential, data_key_envelope, head, sealed_object};
+pub use text::{legacy_file, legacy_key, legacy_plaintext, reference, token_uri};
+pub use vault::{head_payload, index_node, recipients, service};
 
 /// What takes any bytes and must not panic.
 pub type Target = fn(&[u8]);
@@ -15,4 +19,13 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("data_key_envelope", data_key_envelope),
     ("head", head),
     ("sealed_object", sealed_object),
+    ("head_payload", head_payload),
+    ("index_node", index_node),
+    ("service", service),
+    ("recipients", recipients),
+    ("reference", reference),
+    ("token_uri", token_uri),
+    ("legacy_file", legacy_file),
+    ("legacy_plaintext", legacy_plaintext),
+    ("legacy_key", legacy_key),
 ];

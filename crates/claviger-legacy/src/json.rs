@@ -47,7 +47,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 }
 
 /// Every entry, in order.
-pub(crate) fn entries(plain: &[u8]) -> Result<Vec<LegacyEntry>, LegacyError> {
+pub fn entries(plain: &[u8]) -> Result<Vec<LegacyEntry>, LegacyError> {
     let text = std::str::from_utf8(plain).map_err(|_| shape("the contents", "they are not UTF-8 text"))?;
     let whole: &RawValue = serde_json::from_str(text)
         .map_err(|error| LegacyError::NotJson { line: error.line(), column: error.column() })?;

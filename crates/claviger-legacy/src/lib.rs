@@ -9,6 +9,9 @@ mod json;
 mod key;
 
 pub use error::LegacyError;
+/// The plaintext's parser by itself, for fuzzing.
+#[doc(hidden)]
+pub use json::entries as plaintext_entries;
 pub use key::LegacyKey;
 
 use claviger_types::{CredentialName, SecretBytes, ServiceName, Value};

@@ -36,6 +36,9 @@ mod snapshot;
 mod testing;
 mod verify;
 
+#[doc(hidden)]
+pub mod untrusted;
+
 pub use anchor::{Anchor, FileAnchor, Seen};
 pub use error::{Missing, VaultError};
 pub use model::{

@@ -164,7 +164,9 @@ pub(crate) fn load_page(snapshot: &Snapshot, page: &PageRef) -> Result<Vec<Crede
     check_order(credentials.iter().map(CredentialRecord::place))?;
     let belongs = credentials.first().is_none_or(|record| record.place() >= page.first);
     if !belongs || u32::try_from(credentials.len()) != Ok(page.count) {
-        return Err(VaultError::Damaged { what: "a service page is not the one that it should be".to_owned() });
+        return Err(VaultError::Damaged {
+            what: "a service page is not the one that it should be".to_owned(),
+        });
     }
     Ok(credentials)
 }

@@ -70,12 +70,17 @@ impl HeadPayload {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, VaultError> {
         if let Ok(codec::Value::Map(map)) = codec::from_slice::<codec::Value>(bytes)
             && let Some(&codec::Value::Integer(format)) = map.get(&codec::Value::Integer(0))
-            && format != i128::from(FORMAT)
+            && format > i128::from(FORMAT)
         {
             let found = u64::try_from(format).unwrap_or(u64::MAX);
             return Err(VaultError::NewerFormat { found, supported: FORMAT });
         }
-        super::decode("the head", bytes)
+        let payload: Self = super::decode("the head", bytes)?;
+        if payload.format == FORMAT {
+            Ok(payload)
+        } else {
+            Err(VaultError::Damaged { what: format!("the head has the unknown format {}", payload.format) })
+        }
     }
 
     /// The root that this program works on. A second one, or a rotation under way, is the business of a newer program.

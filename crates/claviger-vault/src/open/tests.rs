@@ -90,3 +90,28 @@ fn the_audit_key_is_kept() {
     let key = vault.audit_key().unwrap();
     assert!(bench.open().unwrap().audit_key().unwrap().same_as(&key));
 }
+
+#[test]
+fn a_newer_format_is_named_and_not_called_damaged() {
+    let (bench, vault) = Bench::new();
+    let mut payload = vault.fresh().unwrap().payload.clone();
+    for (format, newer) in [(2, true), (0, false)] {
+        payload.format = format;
+        let bytes = claviger_envelope::codec::to_vec(&payload).unwrap();
+        let snapshot = vault.fresh().unwrap();
+        let head = claviger_envelope::mac_head(
+            &snapshot.keys.head,
+            payload.vault,
+            &bench.pinned.fingerprint.unwrap(),
+            &bytes,
+        );
+        let copy = bench.copy();
+        bench.store.tamper_head(Some(head.unwrap()));
+        match bench.open() {
+            Err(VaultError::NewerFormat { found: 2, supported: 1 }) => assert!(newer),
+            Err(VaultError::Damaged { .. }) => assert!(!newer),
+            other => panic!("{other:?}"),
+        }
+        bench.put_back(&copy);
+    }
+}
