@@ -1,6 +1,6 @@
 //! What the log says of one call.
 
-use claviger_types::Timestamp;
+use claviger_types::{ServiceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How a call ended, or stood when it was recorded.
@@ -87,4 +87,13 @@ pub struct Recorded {
     pub time: Timestamp,
     /// What was recorded.
     pub entry: Entry,
+}
+
+/// Which entry of the log it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EntryId {
+    /// The id of its segment; segment keys are sealed as a service's data keys are, so the ids are of the same kind.
+    pub segment: ServiceId,
+    /// Its place in the segment, from 0.
+    pub index: u64,
 }

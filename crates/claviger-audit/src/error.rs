@@ -27,8 +27,12 @@ pub enum AuditError {
         /// The command that mends it.
         mend: String,
     },
-    /// A frame is not what was written.
-    #[error("the log was changed or is damaged: {} at byte {offset}", path.display())]
+    /// A frame is not what was written, or not where it was written; or a whole file is missing.
+    #[error(
+        "the log was changed or is damaged: {} at byte {offset}; keep it as it is, and move its directory away to go on \
+         with a new log",
+        path.display()
+    )]
     Damaged {
         /// Which file.
         path: PathBuf,

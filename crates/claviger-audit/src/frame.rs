@@ -82,8 +82,19 @@ pub(crate) enum End {
     Broken(usize),
 }
 
-/// Walks the frames of one file, calls `visit` with each body, and returns the chain hash after the last good one.
-pub(crate) fn walk(bytes: &[u8], before: Digest, visit: &mut dyn FnMut(usize, &[u8])) -> (Digest, End) {
+/// One frame of a row.
+pub(crate) struct Frame<'a> {
+    /// Where it begins.
+    pub(crate) offset: usize,
+    /// The chain hash before it.
+    pub(crate) before: Digest,
+    /// What it holds.
+    pub(crate) body: &'a [u8],
+}
+
+/// Walks the frames of one file and calls `visit` with each, which says whether it is in its place. Returns the chain
+/// hash after the last good one.
+pub(crate) fn walk(bytes: &[u8], before: Digest, visit: &mut dyn FnMut(Frame<'_>) -> bool) -> (Digest, End) {
     let mut chain_hash = before;
     let mut offset = 0;
     loop {
@@ -91,28 +102,37 @@ pub(crate) fn walk(bytes: &[u8], before: Digest, visit: &mut dyn FnMut(usize, &[
         if rest.is_empty() {
             return (chain_hash, End::Whole);
         }
-        let Some((front, rest)) = rest.split_first_chunk::<4>() else {
-            return (chain_hash, End::Torn(offset));
-        };
-        let length = usize::try_from(u32::from_be_bytes(*front)).unwrap_or(usize::MAX);
+        let Some(length) = length(rest) else { return (chain_hash, End::Torn(offset)) };
         if length > MAX_BODY {
             return (chain_hash, End::Broken(offset));
         }
-        let Some((body, rest)) = rest.split_at_checked(length) else {
+        let Some((frame, later)) = rest.split_at_checked(length + OVERHEAD) else {
             return (chain_hash, End::Torn(offset));
         };
-        let Some((hash, rest)) = rest.split_first_chunk::<32>() else {
-            return (chain_hash, End::Torn(offset));
-        };
-        let Some((back, _)) = rest.split_first_chunk::<4>() else { return (chain_hash, End::Torn(offset)) };
+        let body = body(frame);
         let after = chain(&chain_hash, body);
-        if after.as_bytes() != hash || front != back {
-            return (chain_hash, End::Broken(offset));
+        let expected = [after.as_bytes().as_slice(), frame.get(..4).unwrap_or_default()].concat();
+        let fits = frame.ends_with(&expected);
+        if !fits || !visit(Frame { offset, before: chain_hash, body }) {
+            // After a power cut a file can have its length, but zeros for what did not reach the disk.
+            let zeros =
+                later.iter().chain(frame.last_chunk::<4>().into_iter().flatten()).all(|byte| *byte == 0);
+            let end = if zeros && !fits { End::Torn(offset) } else { End::Broken(offset) };
+            return (chain_hash, end);
         }
-        visit(offset, body);
         chain_hash = after;
-        offset += length + OVERHEAD;
+        offset += frame.len();
     }
+}
+
+/// The length of the body at the beginning of a frame.
+fn length(frame: &[u8]) -> Option<usize> {
+    frame.first_chunk::<4>().map(|front| usize::try_from(u32::from_be_bytes(*front)).unwrap_or(usize::MAX))
+}
+
+/// The body of a whole frame.
+fn body(frame: &[u8]) -> &[u8] {
+    frame.get(4..frame.len().saturating_sub(TRAILER)).unwrap_or_default()
 }
 
 /// The chain hash at the end of a file of which `end` are the last bytes, at most [`LAST_BYTES`] of them; `None` where

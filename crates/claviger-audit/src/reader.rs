@@ -1,23 +1,18 @@
 //! Reading the log: its chain without a key, its entries with the private audit key.
 
 use crate::{
-    AuditError, Recorded,
-    frame::{self, Body, End},
-    log::{file_numbers, file_path},
+    AuditError, EntryId, Recorded,
+    files::Directory,
+    frame::{self, Body, End, Frame},
     segment::Segment,
 };
 use claviger_types::{Digest, Key256, ServiceId, VaultId};
-use std::{
-    collections::HashMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::Path};
 
 /// The log as a reader sees it.
 #[derive(Debug)]
 pub struct AuditReader {
-    directory: PathBuf,
-    vault: VaultId,
+    directory: Directory,
 }
 
 /// What a walk over the chain found.
@@ -33,110 +28,149 @@ pub struct Chain {
     pub digest: Digest,
 }
 
+/// An entry as it lies in a file.
+struct Sealed {
+    offset: usize,
+    before: Digest,
+    id: EntryId,
+    ciphertext: Vec<u8>,
+}
+
+/// One file, read without a key.
+#[derive(Default)]
+struct Contents {
+    /// The envelope of each segment's key, and how many entries the segment has.
+    segments: HashMap<ServiceId, (Vec<u8>, u64)>,
+    entries: Vec<Sealed>,
+}
+
 impl AuditReader {
     /// A reader of the log in this directory.
     pub fn new(directory: &Path, vault: VaultId) -> Self {
-        Self { directory: directory.to_owned(), vault }
+        Self { directory: Directory::new(directory.to_owned(), vault) }
     }
 
-    /// Checks that every frame is as it was written and in its place. That nothing was cut off at the end, the log
-    /// alone cannot show.
+    /// Checks, without any key, that every frame is as it was written and in its place. An editor who computed all
+    /// hashes anew passes; [`AuditReader::entries`] finds that one too.
     pub fn verify(&self) -> Result<Chain, AuditError> {
-        let mut found = Chain { entries: 0, segments: 0, torn: 0, digest: frame::origin(self.vault) };
-        for number in self.numbers()? {
-            let bytes = self.read(number)?;
-            let mut broken = None;
-            let (digest, end) =
-                frame::walk(&bytes, found.digest, &mut |offset, body| match Body::decode(body) {
-                    Some(Body::Segment { .. }) => found.segments += 1,
-                    Some(Body::Entry { .. }) => found.entries += 1,
-                    None => broken = broken.or(Some(offset)),
-                });
-            found.digest = digest;
-            match (broken, end) {
-                (Some(offset), _) | (None, End::Broken(offset)) => return Err(self.damaged(number, offset)),
-                (None, End::Torn(_)) => found.torn += 1,
-                (None, End::Whole) => {}
-            }
-        }
-        Ok(found)
+        self.walk(&mut |_, _| Ok(()))
     }
 
-    /// The newest entries, oldest first, at most `limit`.
+    /// Opens every entry, oldest first, checks that each stands where it was written, and hands it to `visit`. What was
+    /// handed out before an error is good.
+    pub fn entries(
+        &self,
+        private: &Key256,
+        visit: &mut dyn FnMut(EntryId, Recorded),
+    ) -> Result<Chain, AuditError> {
+        self.walk(&mut |number, contents| {
+            let mut opened = HashMap::new();
+            for sealed in &contents.entries {
+                visit(sealed.id, self.open(number, contents, sealed, &mut opened, private)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// The newest entries, oldest first, at most `limit`. Only the files that hold them are read and checked.
     pub fn newest(&self, private: &Key256, limit: usize) -> Result<Vec<Recorded>, AuditError> {
         let mut newest = Vec::new();
-        let numbers = self.numbers()?;
-        let mut chain = frame::origin(self.vault);
-        // From the front, because the chain is checked on the way; each file is let go before the next is read.
-        for number in numbers {
-            let bytes = self.read(number)?;
-            let mut sealed = Vec::new();
-            let mut segments = HashMap::new();
-            let (after, end) = frame::walk(&bytes, chain, &mut |offset, body| match Body::decode(body) {
-                Some(Body::Segment { id, envelope }) => {
-                    segments.insert(id, envelope);
-                }
-                Some(Body::Entry { segment, index, sealed: entry }) => {
-                    sealed.push((offset, segment, index, entry));
-                }
-                None => {}
-            });
-            chain = after;
-            if let End::Broken(offset) = end {
-                return Err(self.damaged(number, offset));
+        for number in self.numbers()?.into_iter().rev() {
+            let wanted = limit.saturating_sub(newest.len());
+            if wanted == 0 {
+                break;
             }
-            let wanted = sealed.split_off(sealed.len().saturating_sub(limit));
+            let (before, _) = self.directory.chain_after(number - 1)?;
+            let (contents, ..) = self.read(number, before)?;
             let mut opened = HashMap::new();
-            for (offset, id, index, entry) in wanted {
-                let segment = self.segment(&mut opened, &segments, id, private)?;
-                newest.push(segment.unseal(index, &entry).map_err(|_| self.damaged(number, offset))?);
+            for sealed in contents.entries.iter().rev().take(wanted) {
+                newest.push(self.open(number, &contents, sealed, &mut opened, private)?);
             }
-            newest.drain(..newest.len().saturating_sub(limit));
         }
+        newest.reverse();
         Ok(newest)
     }
 
-    fn segment<'a>(
+    /// Reads all files in order, checks the chain through them, and hands each to `visit`.
+    fn walk(
         &self,
-        opened: &'a mut HashMap<ServiceId, Segment>,
-        envelopes: &HashMap<ServiceId, Vec<u8>>,
-        id: ServiceId,
-        private: &Key256,
-    ) -> Result<&'a Segment, AuditError> {
-        match opened.entry(id) {
-            std::collections::hash_map::Entry::Occupied(present) => Ok(present.into_mut()),
-            std::collections::hash_map::Entry::Vacant(vacant) => {
-                let envelope = envelopes.get(&id).ok_or(AuditError::Key)?;
-                Ok(vacant.insert(Segment::open(self.vault, id, envelope, private)?))
-            }
+        visit: &mut dyn FnMut(u64, &Contents) -> Result<(), AuditError>,
+    ) -> Result<Chain, AuditError> {
+        let origin = frame::origin(self.directory.vault());
+        let mut found = Chain { entries: 0, segments: 0, torn: 0, digest: origin };
+        for number in self.numbers()? {
+            let (contents, digest, torn) = self.read(number, found.digest)?;
+            visit(number, &contents)?;
+            found.digest = digest;
+            found.torn += u64::from(torn);
+            found.segments += u64::try_from(contents.segments.len()).unwrap_or(u64::MAX);
+            found.entries += u64::try_from(contents.entries.len()).unwrap_or(u64::MAX);
+        }
+        Ok(found)
+    }
+
+    /// Reads one file whose first frame follows this chain hash. Says which hash its last one leaves, and whether it is
+    /// torn.
+    fn read(&self, number: u64, before: Digest) -> Result<(Contents, Digest, bool), AuditError> {
+        let mut contents = Contents::default();
+        let bytes = self.directory.contents(number)?;
+        let (digest, end) = frame::walk(&bytes, before, &mut |frame| contents.take(&frame).is_some());
+        match end {
+            End::Whole => Ok((contents, digest, false)),
+            End::Torn(_) => Ok((contents, digest, true)),
+            End::Broken(offset) => Err(self.directory.damaged(number, offset)),
         }
     }
 
-    /// The chain hash after the last whole frame of a file, and how that file ends.
-    pub(crate) fn chain_after(&self, last: u64) -> Result<(Digest, End), AuditError> {
-        let mut found = (frame::origin(self.vault), End::Whole);
-        for number in self.numbers()?.into_iter().take_while(|number| *number <= last) {
-            found = frame::walk(&self.read(number)?, found.0, &mut |_, _| {});
-        }
-        Ok(found)
+    fn open(
+        &self,
+        number: u64,
+        contents: &Contents,
+        sealed: &Sealed,
+        opened: &mut HashMap<ServiceId, Segment>,
+        private: &Key256,
+    ) -> Result<Recorded, AuditError> {
+        use std::collections::hash_map::Entry::{Occupied, Vacant};
+
+        let segment = match opened.entry(sealed.id.segment) {
+            Occupied(present) => present.into_mut(),
+            Vacant(vacant) => {
+                let id = sealed.id.segment;
+                let (envelope, _) = contents.segments.get(&id).ok_or(AuditError::Key)?;
+                vacant.insert(Segment::open(self.directory.vault(), id, envelope, private)?)
+            }
+        };
+        segment
+            .unseal(sealed.id.index, &sealed.before, &sealed.ciphertext)
+            .map_err(|_| self.directory.damaged(number, sealed.offset))
     }
 
     /// The numbers of the files; a gap between them is a file that was taken out.
     fn numbers(&self) -> Result<Vec<u64>, AuditError> {
-        let numbers = file_numbers(&self.directory)?;
+        let numbers = self.directory.numbers()?;
         match (1..).zip(&numbers).find(|(expected, found)| *expected != **found) {
-            Some((expected, _)) => Err(self.damaged(expected, 0)),
+            Some((expected, _)) => Err(self.directory.damaged(expected, 0)),
             None => Ok(numbers),
         }
     }
+}
 
-    fn read(&self, number: u64) -> Result<Vec<u8>, AuditError> {
-        let path = file_path(&self.directory, number);
-        fs::read(&path).map_err(|source: io::Error| AuditError::Io { path, action: "read", source })
-    }
-
-    fn damaged(&self, number: u64, offset: usize) -> AuditError {
-        let path = file_path(&self.directory, number);
-        AuditError::Damaged { path, offset: u64::try_from(offset).unwrap_or(u64::MAX) }
+impl Contents {
+    /// Takes in one frame, if it is a body of ours and in its place: a segment begins once, and its entries count from 0
+    /// without a gap.
+    fn take(&mut self, frame: &Frame<'_>) -> Option<()> {
+        match Body::decode(frame.body)? {
+            Body::Segment { id, envelope } => self.segments.insert(id, (envelope, 0)).is_none().then_some(()),
+            Body::Entry { segment, index, sealed: ciphertext } => {
+                let (_, count) = self.segments.get_mut(&segment)?;
+                if index != *count {
+                    return None;
+                }
+                *count += 1;
+                let id = EntryId { segment, index };
+                self.entries.push(Sealed { offset: frame.offset, before: frame.before, id, ciphertext });
+                Some(())
+            }
+        }
     }
 }

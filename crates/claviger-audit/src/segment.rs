@@ -3,7 +3,7 @@
 use crate::{AuditError, AuditPublicKey, Recorded, frame::Body, key};
 use aes_gcm::{Aes256Gcm, KeyInit as _, aead::Aead as _, aead::Payload};
 use claviger_envelope::{ContentAlg, DataKey, DataKeyContext, DataKeyEnvelope, DataKeySealer, codec};
-use claviger_types::{Entropy, Key256, Scheme, ServiceId, VaultId};
+use claviger_types::{Digest, Entropy, Key256, Scheme, ServiceId, VaultId};
 
 /// A segment that is being written or read.
 pub(crate) struct Segment {
@@ -59,10 +59,16 @@ impl Segment {
         Ok(Self { vault, id, key })
     }
 
-    /// Seals an entry. Each index is used once: the nonce is made of it.
-    pub(crate) fn seal(&self, index: u64, recorded: &Recorded) -> Result<Body, AuditError> {
+    /// The segment's id.
+    pub(crate) const fn id(&self) -> ServiceId {
+        self.id
+    }
+
+    /// Seals an entry into its place: after the frame with this chain hash. Each index is used once: the nonce is made
+    /// of it.
+    pub(crate) fn seal(&self, index: u64, before: &Digest, recorded: &Recorded) -> Result<Body, AuditError> {
         let plain = codec::to_vec(recorded).map_err(|_| AuditError::Key)?;
-        let (nonce, aad) = self.binding(index)?;
+        let (nonce, aad) = self.binding(index, before)?;
         let sealed = self
             .cipher()
             .encrypt(&nonce.into(), Payload { msg: &plain, aad: &aad })
@@ -70,9 +76,9 @@ impl Segment {
         Ok(Body::Entry { segment: self.id, index, sealed })
     }
 
-    /// Opens an entry.
-    pub(crate) fn unseal(&self, index: u64, sealed: &[u8]) -> Result<Recorded, AuditError> {
-        let (nonce, aad) = self.binding(index)?;
+    /// Opens an entry that stands in its place.
+    pub(crate) fn unseal(&self, index: u64, before: &Digest, sealed: &[u8]) -> Result<Recorded, AuditError> {
+        let (nonce, aad) = self.binding(index, before)?;
         let plain = self
             .cipher()
             .decrypt(&nonce.into(), Payload { msg: sealed, aad: &aad })
@@ -84,11 +90,11 @@ impl Segment {
         Aes256Gcm::new(self.key.key().expose().into())
     }
 
-    fn binding(&self, index: u64) -> Result<([u8; 12], Vec<u8>), AuditError> {
+    fn binding(&self, index: u64, before: &Digest) -> Result<([u8; 12], Vec<u8>), AuditError> {
         let mut nonce = [0; 12];
         nonce.iter_mut().skip(4).zip(index.to_be_bytes()).for_each(|(to, from)| *to = from);
-        let aad =
-            codec::to_vec(&("claviger/audit/v1", self.vault, self.id, index)).map_err(|_| AuditError::Key)?;
+        let aad = codec::to_vec(&("claviger/audit/v1", self.vault, self.id, index, *before))
+            .map_err(|_| AuditError::Key)?;
         Ok((nonce, aad))
     }
 }

@@ -1,4 +1,9 @@
 use super::*;
+use crate::frame::Body;
+
+mod crash;
+mod editor;
+
 use claviger_types::{Key256, ManualClock, OsEntropy, Timestamp, VaultId};
 use std::{
     fs,
