@@ -14,7 +14,8 @@ use std::{
     time::SystemTime,
 };
 
-const INSTALL: &str = "apt-get install -y opensc libssl-dev";
+/// To set tokens up, and to build the module: its OpenSSL bindings are generated from the headers of the system's OpenSSL.
+const INSTALL: &str = "apt-get install -y opensc libssl-dev pkg-config libclang-dev";
 
 pub(crate) fn module() -> PathBuf {
     static MODULE: OnceLock<PathBuf> = OnceLock::new();

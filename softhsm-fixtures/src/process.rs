@@ -55,3 +55,6 @@ pub fn in_own_process(test: &str, provider: Provider, body: impl FnOnce(&Instanc
     // A child that found no test of that name passes too.
     assert!(instance.home().join("done").exists(), "no test is called `{name}`");
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,8 @@
 //! Token drivers: a key-encryption key that never leaves its token, and what the vault needs of it.
+//!
+//! [`Token`] is the border: wrap, unwrap, describe. [`pkcs11`] drives real tokens (feature `pkcs11`, on by default),
+//! [`software`] is the half of the schemes that needs none. [`Uri`] says which token is meant, [`PinSource`] where its PIN
+//! comes from.
 
 mod error;
 mod pin;

@@ -21,6 +21,7 @@ use rand_core::{TryCryptoRng, TryRng};
 /// Bytes of a 256-bit key under AES key wrap (RFC 3394, section 2.2.1: one more 64-bit block).
 pub(crate) const KW_BYTES: usize = 40;
 /// Bytes of a 256-bit key under AES-GCM: ciphertext and 128-bit tag.
+#[cfg(any(test, feature = "pkcs11", feature = "software-token"))]
 pub(crate) const GCM_BYTES: usize = 48;
 
 /// Wraps a content-encryption key to a public key, without any token.

@@ -60,9 +60,9 @@ pub fn generate(
             Err(
                 error @ (TokenError::ModuleFailed { .. }
                 | TokenError::CorruptWrappedKey
-                | TokenError::PublicKeyUnusable { .. }
-                | TokenError::NoScheme { .. }),
+                | TokenError::PublicKeyUnusable { .. }),
             ) => tried.push(format!("{scheme}: {error}")),
+            Err(TokenError::NoScheme { tried: variants }) => tried.extend(variants),
             outcome => return outcome,
         }
     }
@@ -220,7 +220,7 @@ impl Pkcs11Token {
         if let Some(public) = public {
             destroy_object(&writer, public)?;
         }
-        match self.pool.rebuild(version) {
+        match self.pool.rebuild(version, None) {
             Err(TokenError::KeyMissing { .. }) => Ok(()),
             Ok(()) => Err(TokenError::ModuleFailed {
                 function: "C_DestroyObject",

@@ -44,6 +44,15 @@ impl Fault {
         )
     }
 
+    /// Whether the call's session does not exist. The driver closes none that it uses, so then none of its sessions does,
+    /// and their numbers may be given to somebody else's.
+    pub(super) const fn is_loss_of_sessions(&self) -> bool {
+        matches!(
+            self.rv,
+            RvError::SessionHandleInvalid | RvError::SessionClosed | RvError::CryptokiNotInitialized
+        )
+    }
+
     /// Whether a module may answer so, on unwrap, when the wrapped key is bad; several do when the device is sick.
     pub(super) const fn may_be_bad_blob(&self) -> bool {
         matches!(

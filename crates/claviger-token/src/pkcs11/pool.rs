@@ -99,7 +99,7 @@ impl Pool {
             rebuilding: Mutex::new(()),
             refused: AtomicBool::new(false),
         };
-        pool.rebuild(0)?;
+        pool.rebuild(0, None)?;
         Ok(pool)
     }
 
@@ -123,7 +123,7 @@ impl Pool {
             let Some(live) = &state.live else {
                 let version = state.version;
                 drop(state);
-                self.rebuild(version)?;
+                self.rebuild(version, None)?;
                 continue;
             };
             let (slot, key) = (live.slot, live.key);
@@ -142,12 +142,12 @@ impl Pool {
             };
             let mut state = self.state();
             state.lent -= 1;
-            if matches!(fault.rv, RvError::SessionCount) && state.lent > 0 {
+            if matches!(fault.rv, RvError::SessionCount) && (state.lent > 0 || !state.idle.is_empty()) {
                 // The token has no more: wait for one that another thread brings back.
-                drop(self.returned.wait(state));
+                drop(self.returned.wait_while(state, |state| state.lent > 0 && state.idle.is_empty()));
             } else if fault.is_loss() {
                 drop(state);
-                self.rebuild(version)?;
+                self.rebuild(version, Some(fault))?;
             } else {
                 return Err(fault.into());
             }
@@ -169,7 +169,9 @@ impl Pool {
     }
 
     /// Puts back what went away since `seen`, the version of the lease that met the loss.
-    pub(super) fn rebuild(&self, seen: u64) -> Result<(), TokenError> {
+    ///
+    /// What still stands is kept, and with it the login; unless the loss was one of sessions.
+    pub(super) fn rebuild(&self, seen: u64, loss: Option<Fault>) -> Result<(), TokenError> {
         let _alone = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state();
         if state.version != seen {
@@ -178,8 +180,10 @@ impl Pool {
         let live = state.live.take();
         drop(state);
 
+        let sessions_lost = loss.is_some_and(|fault| fault.is_loss_of_sessions());
         let rebuilt = match live {
-            Some(live) if live.anchor.get_session_info().is_ok() => match self.settle(live.anchor, live.slot)
+            Some(live) if !sessions_lost && live.anchor.get_session_info().is_ok() => match self
+                .settle(live.anchor, live.slot)
             {
                 // The session answers, but there is no token behind it any more.
                 Err(TokenError::KeyMissing { .. }) if slots::summary(&self.module, live.slot).is_err() => {
@@ -361,6 +365,16 @@ impl Lease<'_> {
     /// The key.
     pub(super) fn key(&self) -> Result<ObjectHandle, TokenError> {
         self.key.ok_or_else(|| TokenError::KeyMissing { key: "that was asked for".to_owned() })
+    }
+
+    /// Ends the lease after a failed call: closes the session, because some modules leave an operation active after an
+    /// error; or forgets it, where it does not exist.
+    pub(super) fn end(mut self, fault: &Fault) {
+        if fault.is_loss_of_sessions()
+            && let Some(session) = self.session.take()
+        {
+            mem::forget(session);
+        }
     }
 
     /// Brings the session back for others; without this it is closed.

@@ -235,7 +235,7 @@ fn wrap_itself(
     let raw = &token.pool.module().raw;
     let wrapped =
         raw.wrap(session.handle(), &Mechanism::AesKeyWrap, key.handle(), key.handle(), out.as_mut_slice());
-    report.must_fail("wrap the key by itself", "it wraps an unextractable key", &wrapped)
+    report.must_fail("wrap the key by itself", "it wraps an unextractable key by itself", &wrapped)
 }
 
 /// A key of known bytes with the right to wrap; under it, every mechanism that might carry the KEK out.

@@ -148,12 +148,11 @@ impl Pkcs11Token {
                 Err(fault) => fault,
             };
             let version = lease.version;
-            // Closed, not given back: some modules leave an operation active after an error.
-            drop(lease);
+            lease.end(&fault);
             if rebuilt || !fault.is_loss() {
                 return Err(Failure::Call(fault));
             }
-            self.pool.rebuild(version).map_err(Failure::Token)?;
+            self.pool.rebuild(version, Some(fault)).map_err(Failure::Token)?;
             rebuilt = true;
         }
     }
@@ -201,7 +200,7 @@ impl Pkcs11Token {
             } else if set_up_anew {
                 break;
             } else {
-                self.pool.rebuild(self.pool.version())?;
+                self.pool.rebuild(self.pool.version(), None)?;
                 set_up_anew = true;
             }
         }

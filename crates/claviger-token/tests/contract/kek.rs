@@ -82,8 +82,9 @@ pub(crate) fn oaep_sha256_does_not_work_and_leaves_nothing(lab: &Lab<'_>) {
 }
 
 /// A strict key, as somebody careless would make it: `weakness` overrides some attributes.
-fn make_weak(session: &Session, weakness: &[Attribute]) -> RecipientId {
+fn make_weak(session: &Session, scheme: Scheme, weakness: &[Attribute]) -> RecipientId {
     let recipient = RecipientId::random(&OsEntropy).unwrap();
+    let key_wrap = scheme == Scheme::A256Kw;
     let mut template = vec![
         Attribute::Token(true),
         Attribute::Private(true),
@@ -92,10 +93,10 @@ fn make_weak(session: &Session, weakness: &[Attribute]) -> RecipientId {
         Attribute::Modifiable(false),
         Attribute::Copyable(false),
         Attribute::ValueLen(32.into()),
-        Attribute::Wrap(true),
-        Attribute::Unwrap(true),
-        Attribute::Encrypt(false),
-        Attribute::Decrypt(false),
+        Attribute::Wrap(key_wrap),
+        Attribute::Unwrap(key_wrap),
+        Attribute::Encrypt(!key_wrap),
+        Attribute::Decrypt(!key_wrap),
         Attribute::Derive(false),
         Attribute::Sign(false),
         Attribute::Verify(false),
@@ -110,32 +111,39 @@ fn make_weak(session: &Session, weakness: &[Attribute]) -> RecipientId {
 }
 
 pub(crate) fn the_self_test_finds_weak_keys(lab: &Lab<'_>) {
-    let _login = lab.generate(Scheme::A256Kw);
+    use Attribute::{Copyable, Decrypt, Extractable, Modifiable, Sensitive};
+    use Scheme::{A256Gcm, A256Kw};
+
+    let _login = lab.generate(A256Kw);
     let beside = lab.beside();
     let mut weaknesses = vec![
-        (vec![Attribute::Modifiable(true)], "on a key that may not be modified"),
-        (vec![Attribute::Extractable(true)], "it wraps an unextractable key"),
-        (vec![Attribute::Sensitive(false)], "the key has Sensitive(false)"),
-        (vec![Attribute::Sensitive(false), Attribute::Extractable(true)], "it shows the value"),
-        (vec![Attribute::Decrypt(true)], "its wrapping key decrypts"),
+        (A256Kw, vec![Modifiable(true)], "on a key that may not be modified"),
+        (A256Kw, vec![Extractable(true)], "it wraps an unextractable key by itself"),
+        (A256Kw, vec![Sensitive(false)], "the key has Sensitive(false)"),
+        (A256Kw, vec![Sensitive(false), Extractable(true)], "it shows the value"),
+        (A256Kw, vec![Decrypt(true)], "its wrapping key decrypts"),
+        (A256Gcm, vec![Extractable(true)], "under a key that the caller knows"),
+        (A256Gcm, vec![Modifiable(true)], "on a key that may not be modified"),
     ];
     // SoftHSM gives a copy of an unmodifiable key no more than the key has.
     if lab.instance.provider() == Provider::Kryoptic {
-        weaknesses.push((vec![Attribute::Copyable(true)], "it copies a key that may not be copied"));
+        weaknesses.push((A256Kw, vec![Copyable(true)], "it copies a key that may not be copied"));
     }
-    for (weakness, finding) in weaknesses {
-        let recipient = make_weak(&beside, &weakness);
-        let token = lab.open_as(recipient, Scheme::A256Kw, "").unwrap();
+    for (scheme, weakness, finding) in weaknesses {
+        let recipient = make_weak(&beside, scheme, &weakness);
+        let token = lab.open_as(recipient, scheme, "").unwrap();
         let outcome = pkcs11::self_test(&token);
         let Err(TokenError::Refused { finding: found }) = outcome else {
             panic!("{weakness:?}: {outcome:?}")
         };
-        assert!(found.contains(finding), "{weakness:?}: {found}");
+        assert!(found.contains(finding), "{scheme} {weakness:?}: {found}");
         token.destroy_key().unwrap();
     }
-    // The same key without a weakness passes, so it is the weakness that was found.
-    let recipient = make_weak(&beside, &[]);
-    pkcs11::self_test(&lab.open_as(recipient, Scheme::A256Kw, "").unwrap()).unwrap();
+    // The same keys without a weakness pass, so it is the weakness that was found.
+    for scheme in [A256Kw, A256Gcm] {
+        let recipient = make_weak(&beside, scheme, &[]);
+        pkcs11::self_test(&lab.open_as(recipient, scheme, "").unwrap()).unwrap();
+    }
 }
 
 pub(crate) fn a_destroyed_key_is_gone(lab: &Lab<'_>, scheme: Scheme) {

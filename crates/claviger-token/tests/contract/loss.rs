@@ -72,13 +72,17 @@ pub(crate) fn module_finalised_and_initialised_again(lab: &Lab<'_>) {
     lab.second_handle().finalize().unwrap();
     assert!(key(&token, &wrapped).same_as(&cek), "finalised");
 
+    // Keeps the driver from finalising the module with the end of `token`.
+    let keeper = lab.open(&token).unwrap();
     let other = lab.second_handle();
     lab.second_handle().finalize().unwrap();
     other.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).unwrap();
     // A session of somebody else's that has the number of one of the driver's.
     let theirs = lab.beside();
     assert!(key(&token, &wrapped).same_as(&cek), "finalised and initialised");
+    drop(token);
     assert!(theirs.get_session_info().is_ok(), "the driver closed a session that is not its own");
+    drop(keeper);
 }
 
 /// A PIN that can be had once, as from a prompt.
