@@ -3,9 +3,11 @@
 
 mod binary;
 mod run;
+mod terminal;
 
 pub use binary::claviger;
 pub use run::{Outcome, Run};
+pub use terminal::Terminal;
 
 use softhsm_fixtures::{Instance, Provider};
 use std::{

@@ -66,15 +66,19 @@ impl Run {
         &mut self.command
     }
 
-    /// Starts it with its input waiting.
-    pub fn start(mut self) -> Child {
+    /// Starts it; the test holds the other end of its standard input.
+    pub fn waiting(mut self) -> Child {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child =
-            self.command.spawn().unwrap_or_else(|error| panic!("claviger does not start: {error}"));
-        let mut input = child.stdin.take();
-        if let Some(input) = &mut input {
+        self.command.spawn().unwrap_or_else(|error| panic!("claviger does not start: {error}"))
+    }
+
+    /// Starts it and writes its input.
+    pub fn start(mut self) -> Child {
+        let stdin = std::mem::take(&mut self.stdin);
+        let mut child = self.waiting();
+        if let Some(mut input) = child.stdin.take() {
             // Whoever needs no input may be gone before it is written.
-            let _ = input.write_all(&self.stdin);
+            let _ = input.write_all(&stdin);
         }
         child
     }

@@ -1,11 +1,12 @@
 //! The command line: what is common to all commands, and which there are. Each command's own words stand beside it.
 
-use crate::commands;
+use crate::{commands, error::CliError};
 use clap::{
     Args, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use claviger_types::{Kind, Reference, ServiceName};
+use claviger_token::Uri;
+use claviger_types::{Digest, Kind, Reference, ServiceName};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -23,7 +24,7 @@ Exit codes:
 
 /// Keeps API keys and OAuth tokens under a master key that never leaves its hardware token
 #[derive(Debug, Parser)]
-#[command(name = "claviger", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 100)]
+#[command(name = "claviger", version, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -34,8 +35,10 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Configuration file [default: `$CLAVIGER_CONFIG`, the XDG place, /etc/claviger/claviger.toml]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    #[arg(
+        help = "Configuration file [default: $CLAVIGER_CONFIG, the XDG place, /etc/claviger/claviger.toml]"
+    )]
     pub(crate) config: Option<PathBuf>,
     /// Read the token's PIN from this file descriptor
     #[arg(long, global = true, value_name = "N", value_parser = pin_fd, help_heading = "Global options")]
@@ -94,6 +97,18 @@ pub(crate) fn service(text: &str) -> Result<ServiceName, String> {
         None => Ok(reference.service),
         Some(_) => Err("name a service alone; a `/` in its name is written `%2F`".into()),
     }
+}
+
+/// A token's URI. What is wrong with it is said by the command and not by the parser, which would show the whole text
+/// and with it a PIN that somebody put there.
+pub(crate) fn token(uri: &str) -> Result<Uri, CliError> {
+    Ok(uri.parse::<Uri>()?)
+}
+
+/// A head's digest.
+pub(crate) fn digest(text: &str) -> Result<Digest, String> {
+    text.parse()
+        .map_err(|_| "a digest is 64 hexadecimal digits; `claviger verify` shows the head's".to_owned())
 }
 
 /// A kind by name.

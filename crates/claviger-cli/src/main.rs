@@ -43,8 +43,9 @@ fn main() -> ExitCode {
 fn refused(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && std::env::args_os().any(|word| word == OsStr::new("--json")) {
         let text = error.render().to_string();
-        let problem = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let error = CliError::usage(problem, "`--help` shows what can be said");
+        let said =
+            text.trim_start_matches("error: ").lines().map(str::trim).take_while(|line| !line.is_empty());
+        let error = CliError::usage(said.collect::<Vec<_>>().join(" "), "`--help` shows what can be said");
         return ExitCode::from(report::failure(&error, true));
     }
     // Nobody is left to be told when this fails.

@@ -6,7 +6,7 @@ use crate::{
     error::CliError,
     pin,
 };
-use claviger_audit::{AuditLog, AuditPublicKey, Durability};
+use claviger_audit::{Actor, AuditLog, AuditPublicKey, Durability, Entry, Outcome};
 use claviger_gate::{Api, ApiError, Caller, Gate};
 use claviger_policy::{Policy, Principal};
 use claviger_store::Store;
@@ -30,7 +30,24 @@ pub(crate) fn vault_to_inspect(config: &Config, context: &Context) -> Result<Box
 
 /// The same with the head that an administrator vouches for, to which the anchors are set.
 pub(crate) fn trusting(config: &Config, context: &Context, head: Digest) -> Result<Box<dyn Api>, CliError> {
-    gate(Vault::open_accepting(all_parts(config, context)?, Accept::Trust(head))?, config, context)
+    let parts = all_parts(config, context)?;
+    // On record before it happens: from then on the anchors no longer show that it did.
+    let caller = caller();
+    let entry = Entry {
+        actor: Actor {
+            principal: caller.principal.to_string(),
+            uid: caller.uid,
+            pid: caller.pid,
+            program: caller.program,
+        },
+        action: "trust".to_owned(),
+        reference: None,
+        version: None,
+        outcome: Outcome::Allowed,
+        detail: Some(format!("head {head}")),
+    };
+    audit(config, context)?.append(&entry).map_err(ApiError::Audit)?;
+    gate(Vault::open_accepting(parts, Accept::Trust(head))?, config, context)
 }
 
 /// The key that opens the vault, on its token, logged in.
@@ -77,24 +94,30 @@ fn assemble(config: &Config, store: Arc<dyn Store>, token: Arc<Pkcs11Token>) -> 
 
 /// Puts the gate before a vault: its policy, and its audit log.
 pub(crate) fn gate(vault: Vault, config: &Config, context: &Context) -> Result<Box<dyn Api>, CliError> {
-    let audit = AuditLog::open(
+    Ok(Box::new(Gate::new(vault, Policy::owner_only(), audit(config, context)?, caller())))
+}
+
+fn audit(config: &Config, context: &Context) -> Result<AuditLog, CliError> {
+    let log = AuditLog::open(
         context.paths().audit(config.vault)?,
         config.vault,
         AuditPublicKey::new(config.audit.public_key),
         Arc::new(OsEntropy),
         Arc::new(SystemClock),
         config.audit.durability.into(),
-    )
-    .map_err(ApiError::Audit)?;
-    let program =
-        std::env::current_exe().map_or_else(|_| "?".to_owned(), |path| path.to_string_lossy().into_owned());
-    let caller = Caller {
+    );
+    Ok(log.map_err(ApiError::Audit)?)
+}
+
+/// Whoever runs this program and has the PIN: the owner.
+fn caller() -> Caller {
+    Caller {
         principal: Principal::owner(),
         uid: rustix::process::getuid().as_raw(),
         pid: std::process::id(),
-        program,
-    };
-    Ok(Box::new(Gate::new(vault, Policy::owner_only(), audit, caller)))
+        program: std::env::current_exe()
+            .map_or_else(|_| "?".to_owned(), |path| path.to_string_lossy().into_owned()),
+    }
 }
 
 impl From<config::Durability> for Durability {

@@ -1,6 +1,8 @@
 //! Questions to a person. They go to the controlling terminal, past every redirection; where nobody sits there, nothing
 //! is asked.
 
+mod hidden;
+
 use crate::{error::CliError, output::text::plain};
 use claviger_types::SecretBytes;
 use rustix::{stdio, termios::isatty};
@@ -17,8 +19,8 @@ pub(crate) fn possible() -> bool {
 
 /// Asks for a secret without showing it.
 pub(crate) fn secret(question: &str) -> Result<SecretBytes, CliError> {
-    let answer = rpassword::prompt_password(format!("{}: ", plain(question))).map_err(failed)?;
-    Ok(SecretBytes::new(answer.into_bytes()))
+    let terminal = open().map_err(failed)?;
+    hidden::read(&terminal, &format!("{}: ", plain(question))).map_err(failed)
 }
 
 /// Asks for a secret twice; the answers must be the same.
@@ -53,5 +55,8 @@ fn open() -> io::Result<File> {
 }
 
 fn failed(source: io::Error) -> CliError {
+    if source.kind() == io::ErrorKind::Interrupted {
+        return CliError::Declined { what: "interrupted at the question" };
+    }
     CliError::Stream { action: "ask on the terminal", source }
 }

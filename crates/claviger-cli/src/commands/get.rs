@@ -21,7 +21,7 @@ A newline follows the value on a terminal only, so that a pipe gets exactly the 
 
 /// Print a credential's value
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES, disable_version_flag = true)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The credential: SERVICE or SERVICE/NAME
     #[arg(value_name = "REF", value_parser = args::reference)]

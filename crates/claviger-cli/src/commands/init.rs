@@ -1,6 +1,7 @@
 //! `claviger init`.
 
 use crate::{
+    args,
     commands::token,
     config::{AuditConfig, Config, Durability, TokenConfig},
     context::Context,
@@ -53,8 +54,8 @@ The configuration is TOML and holds no secret:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The token, as a PKCS#11 URI; `claviger token list` shows them
-    #[arg(long, value_name = "URI", value_parser = Uri::from_str)]
-    token: Uri,
+    #[arg(long, value_name = "URI")]
+    token: String,
     /// Where the vault shall lie [default: sqlite:// in the XDG data directory]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
@@ -67,6 +68,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
+    let uri = args::token(&args.token)?;
     let path = context.new_config_path()?;
     if path.symlink_metadata().is_ok() {
         return Err(CliError::ConfigExists { path });
@@ -75,16 +77,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
         Some(url) => url,
         None => claviger_store::sqlite_url(&context.paths().store()?),
     };
-    let found = modules::find(args.module.as_deref(), &args.token).map_err(|error| match error {
+    let found = modules::find(args.module.as_deref(), &uri).map_err(|error| match error {
         CliError::Api(ApiError::Vault(VaultError::Token(absent @ TokenError::TokenAbsent { .. }))) => {
-            CliError::NoTokenYet { absent, label: args.token.token.clone() }
+            CliError::NoTokenYet { absent, label: uri.token.clone() }
         }
         error => error,
     })?;
     let plan = Plan {
         vault: VaultId::random(&OsEntropy)?,
         recipient: RecipientId::random(&OsEntropy)?,
-        uri: args.token,
+        uri,
         scheme: args.scheme,
         store,
         found,

@@ -12,6 +12,7 @@ use claviger_types::{FieldValue, Fields, Kind, MAX_VALUE_BYTES, Reference, Secre
 use rustix::stdio;
 use serde_json::json;
 use std::{
+    ffi::OsString,
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -50,8 +51,11 @@ pub(crate) struct Args {
     #[arg(long, group = "source")]
     stdin: bool,
     /// Read one field from a file; may be given several times
-    #[arg(long = "field", value_name = "NAME=@FILE", value_parser = field, group = "source")]
-    fields: Vec<(String, PathBuf)>,
+    #[arg(long = "field", value_name = "NAME=@FILE", group = "source")]
+    fields: Vec<String>,
+    /// What somebody typed there before they knew better; refused without being shown
+    #[arg(hide = true)]
+    value: Option<OsString>,
     /// Cut one newline at the end of what is read
     #[arg(long)]
     trim_newline: bool,
@@ -63,12 +67,16 @@ pub(crate) struct Args {
     max_versions: Option<u32>,
 }
 
-fn field(text: &str) -> Result<(String, PathBuf), String> {
+/// `NAME=@FILE`. Anything else may be a secret, and is not shown.
+fn field(text: &str) -> Result<(&str, &Path), CliError> {
     match text.split_once("=@") {
-        Some((name, path)) if !path.is_empty() && !name.contains('=') => Ok((name.to_owned(), path.into())),
-        _ => Err("write NAME=@FILE: values never come from the command line".into()),
+        Some((name, path)) if !path.is_empty() && !name.contains('=') => Ok((name, Path::new(path))),
+        _ => Err(CliError::usage("--field takes NAME=@FILE", NOT_HERE)),
     }
 }
+
+const NOT_HERE: &str = "values never come from the command line, where others could see them: give --file FILE, --stdin, \
+     --field NAME=@FILE, or nothing to be asked";
 
 /// What was given for a value, before its kind is known.
 enum Input {
@@ -108,6 +116,9 @@ pub(crate) fn report(written: &Written, context: &Context) -> Result<(), CliErro
 }
 
 fn input(args: &Args, context: &Context) -> Result<Input, CliError> {
+    if args.value.is_some() {
+        return Err(CliError::usage("`set` takes no value after the reference", NOT_HERE));
+    }
     let read = |path: &Path| {
         let failed = |source| CliError::file("read", path, source);
         let mut file = File::open(path).map_err(failed)?;
@@ -128,8 +139,9 @@ fn input(args: &Args, context: &Context) -> Result<Input, CliError> {
     }
     if !args.fields.is_empty() {
         let mut fields = Fields::new();
-        for (name, path) in &args.fields {
-            if fields.insert(name.clone(), FieldValue::Bytes(read(path)?)).is_some() {
+        for text in &args.fields {
+            let (name, path) = field(text)?;
+            if fields.insert(name.to_owned(), FieldValue::Bytes(read(path)?)).is_some() {
                 return Err(CliError::usage(
                     format!("the field `{name}` is given twice"),
                     "give each field once",

@@ -1,6 +1,7 @@
 //! `claviger token`.
 
 use crate::{
+    args,
     context::Context,
     error::CliError,
     modules::{self, Found},
@@ -49,7 +50,7 @@ pub(crate) struct Args {
 enum Command {
     List(ListArgs),
     Info(InfoArgs),
-    SelfTest(Box<SelfTestArgs>),
+    SelfTest(SelfTestArgs),
 }
 
 /// Show the tokens that there are, with URIs to copy
@@ -71,8 +72,8 @@ struct InfoArgs {}
 #[command(after_help = SELF_TEST_EXAMPLES)]
 struct SelfTestArgs {
     /// A token that is no vault's yet
-    #[arg(long, value_name = "URI", value_parser = Uri::from_str)]
-    token: Option<Uri>,
+    #[arg(long, value_name = "URI")]
+    token: Option<String>,
     /// Its module
     #[arg(long, value_name = "PATH", requires = "token")]
     module: Option<PathBuf>,
@@ -140,7 +141,7 @@ fn info(context: &Context) -> Result<(), CliError> {
 fn self_test(args: &SelfTestArgs, context: &Context) -> Result<(), CliError> {
     let report = match &args.token {
         None => pkcs11::self_test(&open::token(context.config()?, context)?)?,
-        Some(uri) => test_with_new_key(uri, args.module.as_deref(), args.scheme, context)?,
+        Some(uri) => test_with_new_key(&args::token(uri)?, args.module.as_deref(), args.scheme, context)?,
     };
     if context.json() {
         return output::print_json(&report_json(&report));

@@ -1,6 +1,6 @@
 //! `claviger trust`.
 
-use crate::{context::Context, error::CliError, open, output};
+use crate::{args, context::Context, error::CliError, open, output};
 use claviger_types::Digest;
 use serde_json::json;
 
@@ -17,7 +17,7 @@ copy there could also give you back a key that was revoked.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The digest of the head to accept
-    #[arg(long, value_name = "DIGEST")]
+    #[arg(long, value_name = "DIGEST", value_parser = args::digest)]
     head: Digest,
 }
 

@@ -1,0 +1,113 @@
+//! At a terminal: what is asked, and what is not shown.
+
+use claviger_tests::{Terminal, World};
+use softhsm_fixtures::{PIN, Provider};
+
+/// A vault whose PIN has to be typed.
+fn asking() -> World {
+    let world = World::new();
+    let source = format!("pin-source=file:{}&", world.token().pin_file().display());
+    world.edit_config(|text| text.replace(&source, ""));
+    world
+}
+
+#[test]
+fn pin_and_value_are_asked_for_and_not_shown() {
+    let world = asking();
+    let mut terminal = Terminal::start(&world, "set openai");
+    terminal.sees("PIN of token `lab`, serial ").sees(": ").types(PIN);
+    terminal.sees("value: ").types("sk-hidden").sees("the same again: ").types("sk-hidden");
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("openai/api_key: version 1"), "{screen}");
+    assert!(!screen.contains("sk-hidden") && !screen.contains(PIN), "{screen}");
+
+    let mut terminal = Terminal::start(&world, "get openai");
+    terminal.sees("PIN of token").sees(": ").types(PIN);
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.ends_with("sk-hidden\r\n"), "no newline for a person: {screen:?}");
+}
+
+#[test]
+fn two_answers_must_agree() {
+    let world = World::new();
+    let mut terminal = Terminal::start(&world, "set openai");
+    terminal.sees("value: ").types("one").sees("the same again: ").types("two");
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(2), "{screen}");
+    assert!(screen.contains("the two answers differ; nothing was written"), "{screen}");
+    world.line("get openai").fails(3, &[]);
+}
+
+#[test]
+fn a_user_name_is_shown_and_a_password_is_not() {
+    let world = World::new();
+    let mut terminal = Terminal::start(&world, "set db --kind basic");
+    terminal
+        .sees("username: ")
+        .types("ada")
+        .sees("password: ")
+        .types("hidden")
+        .sees("again: ")
+        .types("hidden");
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("ada") && !screen.contains("hidden"), "{screen}");
+    assert_eq!(world.line("get db --field password").ok().text(), "hidden");
+    assert_eq!(world.line("get db --field username").ok().text(), "ada");
+}
+
+#[test]
+fn destroying_is_confirmed_with_the_whole_word() {
+    let world = World::new();
+    world.set("svc", "value");
+    for (answer, expected) in [("y", 1), ("no", 1), ("yes", 0)] {
+        let mut terminal = Terminal::start(&world, "destroy svc --all");
+        terminal.sees("Destroy every version of svc for ever? Type yes to go on: ").types(answer);
+        let (code, screen) = terminal.ends();
+        assert_eq!(code, Some(expected), "{answer}: {screen}");
+        if expected == 1 {
+            assert!(screen.contains("nothing was destroyed"), "{screen}");
+            assert_eq!(world.get("svc"), b"value");
+        }
+    }
+    world.line("get svc").fails(3, &[]);
+}
+
+#[test]
+fn a_wrong_pin_is_asked_for_once() {
+    let world = asking();
+    let mut terminal = Terminal::start(&world, "list");
+    terminal.sees("PIN of token").sees(": ").types("654321");
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(5), "{screen}");
+    assert_eq!(screen.matches("PIN of token").count(), 1, "{screen}");
+}
+
+#[test]
+fn the_last_try_wants_a_yes_of_its_own() {
+    let world = World::on(Provider::Kryoptic);
+    world.init();
+    std::fs::write(world.token().pin_file(), "654321").unwrap();
+    for tries in 0.. {
+        assert!(tries < 20, "the token never comes to its last try");
+        if !world.line("list").fails(5, &[]).contains("the PIN is wrong") {
+            break;
+        }
+    }
+    let last = |answer: &str| {
+        let mut terminal = Terminal::start(&world, "list");
+        terminal
+            .sees("One try is left: another wrong PIN locks the token. Use it? Type yes to go on: ")
+            .types(answer);
+        terminal
+    };
+    let (code, screen) = last("no").ends();
+    assert_eq!(code, Some(5), "{screen}");
+    assert!(screen.contains("the last try was not confirmed"), "{screen}");
+    let mut terminal = last("yes");
+    terminal.sees("last try: ").types(PIN);
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(0), "{screen}");
+}
