@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 import bench_peers as peers
+import lab
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ["CARGO_TARGET_DIR"])
@@ -94,7 +95,7 @@ def processes(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as scratch:
         directory = pathlib.Path(scratch)
         secret = "sk-" + "k" * 40
-        vault = peers.Vault(CLAVIGER, directory / "claviger")
+        vault = lab.Vault(CLAVIGER, directory / "claviger")
         vault.set("openai/api_key", secret)
         with peers.password_store(directory / "pass", secret) as password_store:
             sides = {
@@ -125,7 +126,7 @@ def imports(quick: bool) -> list[Row]:
         count = iter(range(rounds))
 
         def run_import() -> float:
-            vault = peers.Vault(CLAVIGER, directory / f"vault{next(count)}")
+            vault = lab.Vault(CLAVIGER, directory / f"vault{next(count)}")
             return vault.command("import", "apex", str(legacy), "--key-file", str(key)).seconds()
 
         def bare() -> float:

@@ -75,15 +75,16 @@ need_cargo() {
         die "no Rust toolchain found" "install one with rustup (https://rustup.rs), then run this again"
 }
 
-# python_env NAME REQUIREMENTS: a virtual environment under the target directory, made anew when the file changes.
+# python_env NAME REQUIREMENTS...: a virtual environment under the target directory, made anew when a file changes.
 # Prints the path of its interpreter.
 python_env() {
-    local dir=$CARGO_TARGET_DIR/python/$1 requirements=$2 stamp
-    stamp=$(sha256sum <"$requirements")
+    local dir=$CARGO_TARGET_DIR/python/$1 stamp
+    shift
+    stamp=$(cat "$@" | sha256sum)
     if [ "$(cat "$dir/stamp" 2>/dev/null)" != "$stamp" ]; then
         rm -rf "$dir"
         python3 -m venv "$dir" >&2
-        "$dir/bin/pip" install -q --disable-pip-version-check --retries 5 -r "$requirements" >&2
+        "$dir/bin/pip" install -q --disable-pip-version-check --retries 5 "${@/#/--requirement=}" >&2
         printf '%s\n' "$stamp" >"$dir/stamp"
     fi
     printf '%s\n' "$dir/bin/python"
