@@ -1,10 +1,12 @@
 """Reads a real vault without claviger: SQLite, the token through PKCS#11, and pycose for every envelope.
 
-    read_vault.py CONFIG PIN_FILE
+    read_vault.py CONFIG PIN_FILE EXPECTED MANIFEST
 
-CONFIG is the TOML file that `claviger init` wrote. Prints a JSON object {"service/credential": {"kind": .., "fields":
-{name: text}}} of the newest live versions to standard output; anything that does not fit docs/format.md is an error.
-It is the proof that a stranger can write a reader from that document alone, with stock libraries and the token.
+CONFIG is the TOML file that `claviger init` wrote, EXPECTED the sidecar of the old manager's file that was imported:
+what the vault holds must be that, to the letter. What was read is written to MANIFEST, in the form that check.py takes,
+so that a second library can open the same envelopes. Anything that does not fit docs/format.md is an error.
+
+It is the proof that a stranger can write a reader from that document, with stock libraries and the token.
 """
 
 import hashlib
@@ -46,6 +48,8 @@ class Vault:
         self.unwrap = unwrap
         path = unquote(urlparse(config["store"]).path)
         self.db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        self.manifest = {"comment": "what the program wrote to a real store", "vault": self.id.hex(), "recipients": []}
+        self.manifest |= {"data_keys": [], "credentials": [], "heads": []}
 
     def read(self, link) -> bytes:
         """The bytes that a link [id, SHA-256] vouches for."""
@@ -56,16 +60,22 @@ class Vault:
 
     def data_key(self, link, service: bytes, n: int, kid: bytes) -> bytes:
         """Opens a data-key envelope: the token unwraps the CEK, pycose opens the COSE_Encrypt under it."""
-        message = CoseMessage.decode(self.read(link))
+        envelope = self.read(link)
+        message = CoseMessage.decode(envelope)
         assert message.phdr[KID] == kid
         mine = next(r for r in message.recipients if (r.phdr.get(KID) or r.uhdr.get(KID)) == self.recipient)
-        message.key = SymmetricKey(k=self.unwrap(mine.payload))
+        cek = self.unwrap(mine.payload)
+        message.key = SymmetricKey(k=cek)
         # The recipient's work is done, so the rest is COSE's direct encryption under the CEK.
         message.recipients.clear()
         message.recipients.append(DirectEncryption(uhdr={Algorithm: Direct}))
         message.external_aad = canonical(["claviger/dek/v1", self.id, service, n])
         key = cbor2.loads(message.decrypt(message.recipients[0]))
         assert key[1] == 4 and key[2] == kid and expand(key[-1], b"claviger/v1/dek-kid") == kid
+        self.manifest["data_keys"].append(
+            {"service": service.hex(), "n": n, "alg": "A256GCM", "kid": kid.hex(), "cek": cek.hex()}
+            | {"key": key[-1].hex(), "envelope": {"hex": envelope.hex()}}
+        )
         return key[-1]
 
     def sealed(self, link, kind: str) -> dict:
@@ -88,6 +98,9 @@ class Vault:
         message.key = SymmetricKey(k=expand(vault_key, b"claviger/v1/head"))
         message.external_aad = canonical(["claviger/head/v1", self.id])
         assert message.verify_tag(), "the head's MAC does not fit"
+        self.manifest["heads"].append(
+            {"fingerprint": fingerprint.hex(), "payload": message.payload.hex(), "envelope": {"hex": head.hex()}}
+        )
         self.names = expand(vault_key, b"claviger/v1/index")
         self.metadata = expand(vault_key, b"claviger/v1/metadata")
         return index
@@ -109,7 +122,7 @@ class Vault:
         for name, service, link, keys in self.leaves(self.open()):
             record = self.sealed(link, "service")
             assert hmac.digest(self.names, record[0].encode(), "sha256") == name
-            opened = {n: self.data_key(envelope, service, n, kid) for n, kid, _, envelope, _ in keys}
+            opened = {n: (kid, self.data_key(envelope, service, n, kid)) for n, kid, _, envelope, _ in keys}
             records = record[3] + [c for page in record[4] for c in self.sealed(page[2], "page")[0]]
             for credential in records:
                 n, link, key, state, _, _ = credential[5][-1]
@@ -117,13 +130,30 @@ class Vault:
                     value = self.value(link, opened[key], service, credential[2], n)
                     yield record[0], credential[0], value
 
-    def value(self, link, key: bytes, service: bytes, credential: bytes, n: int) -> dict:
-        message = CoseMessage.decode(self.read(link))
+    def value(self, link, opened, service: bytes, credential: bytes, n: int) -> dict:
+        kid, key = opened
+        envelope = self.read(link)
+        message = CoseMessage.decode(envelope)
         message.key = SymmetricKey(k=key)
         message.external_aad = canonical(["claviger/cred/v1", self.id, service, credential, n])
         plain = cbor2.loads(message.decrypt())
-        fields = {name: v.decode() if isinstance(v, bytes) else v for name, v in plain[2].items()}
-        return {"kind": plain[1], "fields": fields}
+        fields = {name: {"bytes": v.hex()} if isinstance(v, bytes) else {"json": v} for name, v in plain[2].items()}
+        self.manifest["credentials"].append(
+            {"service": service.hex(), "credential": credential.hex(), "n": n, "kid": kid.hex(), "kind": plain[1]}
+            | {"fields": fields, "envelope": {"hex": envelope.hex()}}
+        )
+        return plain[2]
+
+
+def compare(found: dict, expected: dict) -> None:
+    """Holds what was read against what the old manager had, JSON by its text."""
+    keys, tokens = expected.get("api_keys", {}), expected.get("oauth_tokens", {})
+    assert len(found) == len(keys) + len(tokens), "the vault holds more or less than the old file"
+    for service, text in keys.items():
+        assert found[service, "api_key"] == {"value": text.encode()}
+    for service, token in tokens.items():
+        fields = found[service, "oauth_token"]
+        assert {name: json.loads(text) for name, text in fields.items()} == token
 
 
 def token_unwrap(uri: str, recipient: bytes, pin: str):
@@ -156,12 +186,16 @@ def token_unwrap(uri: str, recipient: bytes, pin: str):
 
 
 def main() -> None:
-    config = tomllib.loads(Path(sys.argv[1]).read_text())
+    config_file, pin_file, expected, manifest = map(Path, sys.argv[1:])
+    config = tomllib.loads(config_file.read_text())
     assert config["token"]["scheme"] == "A256KW"
-    pin = Path(sys.argv[2]).read_text().rstrip("\n")
+    pin = pin_file.read_text().rstrip("\n")
     unwrap = token_unwrap(config["token"]["uri"], bytes.fromhex(config["token"]["recipient"]), pin)
     vault = Vault(config, unwrap)
-    json.dump({f"{service}/{name}": value for service, name, value in vault.credentials()}, sys.stdout)
+    found = {(service, name): fields for service, name, fields in vault.credentials()}
+    compare(found, json.loads(expected.read_text())["contents"])
+    manifest.write_text(json.dumps(vault.manifest))
+    print(f"{config_file.name}: {len(found)} credentials read without claviger, and all are what they were")
 
 
 main()
