@@ -15,6 +15,7 @@ mod progress;
 mod prompt;
 mod report;
 mod trace;
+mod turns;
 
 use crate::{args::Cli, context::Context, error::CliError};
 use clap::Parser as _;

@@ -4,7 +4,7 @@ use crate::{
     config::{self, Config},
     context::Context,
     error::CliError,
-    pin,
+    pin, turns,
 };
 use claviger_audit::{Actor, AuditLog, AuditPublicKey, Durability, Entry, Outcome};
 use claviger_gate::{Api, ApiError, Caller, Gate};
@@ -62,6 +62,9 @@ pub(crate) fn token(config: &Config, context: &Context) -> Result<Pkcs11Token, C
         .into());
     };
     let access = Access { pin: pin::sources(&uri, context.pin_fd()), entropy: Arc::new(OsEntropy) };
+    // Nobody shall wait for a person who looks for a PIN.
+    let turn = pin::unattended(&uri, context.pin_fd()).then(|| context.paths().token_lock());
+    let _turn = turn.transpose()?.and_then(|lock| turns::take(&lock));
     let key = &config.token;
     Ok(pkcs11::open(module, &uri, &access, key.recipient, key.scheme, &key.profile)?)
 }

@@ -53,6 +53,11 @@ impl Paths {
         Ok(self.state()?.join("anchors").join(vault.to_string()))
     }
 
+    /// The lock by which processes take turns at the token.
+    pub(crate) fn token_lock(&self) -> Result<PathBuf, CliError> {
+        Ok(self.state()?.join("token.lock"))
+    }
+
     fn state(&self) -> Result<PathBuf, CliError> {
         self.base(self.state_home.as_deref(), "XDG_STATE_HOME", ".local/state")
     }
