@@ -2,6 +2,29 @@
 //! find the entry; values never do.
 
 use claviger_types::NameError;
+use std::fmt;
+
+/// A place in the plaintext, for people: it may name a service.
+pub struct Place(String);
+
+impl Place {
+    pub(crate) const fn new(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Place {
+    // Names never reach a log; a Debug that prints them would carry them there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Place(..)")
+    }
+}
 
 /// Why an old file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +56,16 @@ pub enum LegacyError {
     #[error("the file opens, but {place} is not what the old manager wrote: {problem}")]
     Shape {
         /// Where in the JSON.
-        place: String,
+        place: Place,
         /// What is wrong there.
+        problem: &'static str,
+    },
+    /// One entry cannot be kept as it is.
+    #[error("{place} cannot be taken over: {problem}; set it anew with the old program, or delete it there")]
+    Entry {
+        /// Which entry.
+        place: Place,
+        /// What is wrong with it.
         problem: &'static str,
     },
     /// A service's name is too long to be one here.

@@ -13,8 +13,10 @@ use claviger_types::{Key256, SecretBytes};
 #[derive(Debug)]
 pub struct LegacyKey(Key256);
 
-const LENIENT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+/// As lenient as Python was, which reads over the bits that a last character has too many.
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
 
 /// Far more than a doubly encoded key has.
 const MAX_TEXT: usize = 4096;

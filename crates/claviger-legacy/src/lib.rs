@@ -8,7 +8,7 @@ mod fernet;
 mod json;
 mod key;
 
-pub use error::LegacyError;
+pub use error::{LegacyError, Place};
 /// The plaintext's parser by itself, for fuzzing.
 #[doc(hidden)]
 pub use json::entries as plaintext_entries;

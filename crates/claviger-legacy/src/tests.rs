@@ -111,6 +111,8 @@ fn keys_are_read_as_people_stored_them() {
         standard,
         twice,
         plain.trim_end_matches('=').to_owned(),
+        // The last character's two lowest bits mean nothing.
+        plain.replace("gs=", "gv="),
     ] {
         assert!(read(&file, &key(&text).unwrap()).is_ok(), "{text:?}");
     }
@@ -126,14 +128,27 @@ fn json_of_another_shape_is_named_and_never_lost() {
         ("", "not JSON"),
         ("{", "not JSON"),
         ("{\"api_keys\": {}} x", "not JSON"),
-        ("{\"oauth_tokens\": {\"s\": {\"expires_at\": NaN}}}", "not JSON"),
+        ("{\"oauth_tokens\": {\"s\": {\"expires_at\": nan}}}", "not JSON"),
         ("[]", "outermost"),
         ("{\"api_keys\": []}", "`api_keys`"),
         ("{\"api_keys\": {\"s\": 1}}", "the API key of `s`"),
-        ("{\"api_keys\": {\"s\": \"\\ud800\"}}", "the API key of `s`"),
         ("{\"oauth_tokens\": {\"s\": \"t\"}}", "the OAuth token of `s`"),
         ("{\"passwords\": {}}", "`passwords`"),
-        ("{\"api_keys\": {\"s\": \"1\", \"s\": \"2\"}}", "twice"),
+        (
+            "{\"api_keys\": {\"s\": \"1\", \"s\": \"2\"}}",
+            "`api_keys` is not what the old manager wrote: a name stands",
+        ),
+        ("{\"api_keys\": {\"s\": \"1\", \"\\u0073\": \"2\"}}", "twice"),
+        (
+            "{\"api_keys\": {}, \"api_keys\": {}}",
+            "the outermost value is not what the old manager wrote: a name stands",
+        ),
+        (
+            "{\"oauth_tokens\": {\"s\": {\"a\": 1, \"a\": 2}}}",
+            "the OAuth token of `s` is not what the old manager wrote: a name",
+        ),
+        ("{\"oauth_tokens\": null}", "`oauth_tokens`"),
+        ("{\"api_keys\": {\"line\\nbreak\": null}}", "the API key of `line\\nbreak`"),
     ] {
         let error = read(&write(text), &test_key()).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
@@ -142,6 +157,34 @@ fn json_of_another_shape_is_named_and_never_lost() {
     let error = read(&write(&long), &test_key()).unwrap_err();
     assert!(matches!(error, LegacyError::Name { .. }));
     assert!(!error.to_string().contains("secret"));
+}
+
+#[test]
+fn what_json_cannot_hold_is_named_and_refused() {
+    for (text, expected) in [
+        (r#"{"oauth_tokens": {"a": {}, "s": {"expires_at": NaN}}}"#, "the OAuth token of `s`"),
+        (r#"{"oauth_tokens": {"s": {"x": [1, {"y": Infinity}]}}}"#, "the OAuth token of `s`"),
+        (r#"{"oauth_tokens": {"s": {"expires_at":-Infinity}}}"#, "the OAuth token of `s`"),
+        ("{\n \"api_keys\": {\n  \"s\": NaN}}", "the API key of `s`"),
+        (r#"{"api_keys": {"a": "1", "s": "secret\ud800"}}"#, "the API key of `s`"),
+        (r#"{"api_keys": {"\ud800": "secret"}}"#, "`api_keys`"),
+        (r#"{"oauth_tokens": {"s": {"x": ["secret", {"y": "\udc00\ud800"}]}}}"#, "the OAuth token of `s`"),
+        (r#"{"oauth_tokens": {"s": {"x": {"\ud800": "secret"}}}}"#, "the OAuth token of `s`"),
+        (r#"{"oauth_tokens": {"s": {"\ud800": "secret"}}}"#, "the OAuth token of `s`"),
+    ] {
+        let error = read(&write(text), &test_key()).unwrap_err();
+        assert!(matches!(error, LegacyError::Entry { .. }), "{text}: {error}");
+        assert!(
+            error.to_string().starts_with(&format!("{expected} cannot be taken over")),
+            "{text}: {error}"
+        );
+        assert!(!error.to_string().contains("secret") && !format!("{error:?}").contains("`s`"), "{error:?}");
+    }
+    // A whole pair is text, and what only looks like one of these words is left alone.
+    let good = r#"{"api_keys": {"NaN": "\ud83d\udd11"}, "oauth_tokens": {"s": {"x": "\\ud800 Infinity"}}}"#;
+    let read = entries(&write(good), &test_key());
+    assert_eq!(read[0].value.fields["value"].stored().expose(), "🔑".as_bytes());
+    assert_eq!(read[1].value.fields["x"].stored().expose(), br#""\\ud800 Infinity""#);
 }
 
 fn test_key() -> LegacyKey {
