@@ -118,17 +118,17 @@ fn refuses_headers_that_no_profile_may_see() {
         ("40", "a0", true),
         ("43a10103", "a1054100", true),
         ("43a10103", "a20102054100", false), // a label in both buckets
-        ("41a0", "a0", false),                // an empty map instead of nothing
-        ("45a201030281", "a0", false),        // cut short
-        ("46a20103028105", "a0", false),      // critical headers
-        ("40", "a1028105", false),            // critical headers, unprotected
-        ("44a1010300", "a0", false),          // a byte behind the map
-        ("45a201030102", "a0", false),        // a label twice
-        ("45a204400103", "a0", false),        // labels out of order
-        ("44a1616100", "a0", false),          // a label in text
-        ("a10103", "a0", false),              // a map that is not in a byte string
-        ("43a10103", "40", false),            // a byte string that is not a map
-        ("40", "f6", false),                  // null
+        ("41a0", "a0", false),               // an empty map instead of nothing
+        ("45a201030281", "a0", false),       // cut short
+        ("46a20103028105", "a0", false),     // critical headers
+        ("40", "a1028105", false),           // critical headers, unprotected
+        ("44a1010300", "a0", false),         // a byte behind the map
+        ("45a201030102", "a0", false),       // a label twice
+        ("45a204400103", "a0", false),       // labels out of order
+        ("44a1616100", "a0", false),         // a label in text
+        ("a10103", "a0", false),             // a map that is not in a byte string
+        ("43a10103", "40", false),           // a byte string that is not a map
+        ("40", "f6", false),                 // null
     ] {
         let bytes = hex::decode(format!("d083{protected}{unprotected}4100")).unwrap();
         let read = Encrypt0::parse(&bytes);
