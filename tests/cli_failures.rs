@@ -1,4 +1,5 @@
 //! Everything that can stand in the way, each with its exit code, its message and its help.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test that cannot go on has failed.
 
 use claviger_tests::{Run, World, mode};
 use softhsm_fixtures::PIN;

@@ -58,7 +58,9 @@ impl Context {
         if let Some(config) = self.config.get() {
             return Ok(config);
         }
-        let config = Config::read(&self.config_path()?)?;
+        let path = self.config_path()?;
+        let config = Config::read(&path)?;
+        tracing::info!(path = %path.display(), vault = %config.vault, "configuration read");
         Ok(self.config.get_or_init(|| config))
     }
 

@@ -66,10 +66,14 @@ pub(crate) fn token(config: &Config, context: &Context) -> Result<Pkcs11Token, C
     let turn = pin::unattended(&uri, context.pin_fd()).then(|| context.paths().token_lock());
     let _turn = turn.transpose()?.and_then(|lock| turns::take(&lock));
     let key = &config.token;
-    Ok(pkcs11::open(module, &uri, &access, key.recipient, key.scheme, &key.profile)?)
+    tracing::info!(module = %module.display(), scheme = %key.scheme, "opening the token");
+    let token = pkcs11::open(module, &uri, &access, key.recipient, key.scheme, &key.profile)?;
+    tracing::info!(recipient = %key.recipient, "logged in");
+    Ok(token)
 }
 
 fn all_parts(config: &Config, context: &Context) -> Result<Parts, CliError> {
+    tracing::info!(url = %config.store, "opening the store");
     // The store first: when it is not there, no PIN need be asked for.
     let store = claviger_store::open_url(&config.store)?;
     Ok(assemble(config, store, Arc::new(token(config, context)?)))

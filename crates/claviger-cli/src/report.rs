@@ -223,7 +223,7 @@ fn help_for_token(error: &TokenError) -> &'static str {
         }
         TokenError::PinUnavailable { .. } => {
             "run it on a terminal to be asked, or give the PIN with --pin-fd N, with pin-source=file:PATH in the \
-             token's URI, or as the service credential `claviger.pin`"
+             token's URI, or as the service credential `claviger-pin`"
         }
         TokenError::TokenAbsent { .. } => {
             "plug the token in, or correct its URI: `claviger token list` shows the tokens that are there"
