@@ -4,7 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "all of it is test, its helpers too"
+    reason = "all of it is test, shared code too"
 )]
 
 mod attack;
