@@ -3,7 +3,12 @@
 
 use claviger_tests::{Terminal, World, legacy};
 use softhsm_fixtures::SO_PIN;
-use std::{fs, io::Write as _, process::Command};
+use std::{
+    fs,
+    io::Write as _,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 /// Long enough that no digest contains them by chance.
 const PLANTED: [&str; 4] =
@@ -125,6 +130,7 @@ fn the_process_leaves_no_core_and_shows_nothing_in_its_arguments() {
     let id = child.id();
     let proc = |file: &str| fs::read_to_string(format!("/proc/{id}/{file}")).unwrap();
     // The limit is set before anything is read; wait for that and not for a time.
+    let started = Instant::now();
     loop {
         let limits = proc("limits");
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap().to_owned();
@@ -132,6 +138,7 @@ fn the_process_leaves_no_core_and_shows_nothing_in_its_arguments() {
             break;
         }
         assert!(child.try_wait().unwrap().is_none(), "it ended with {core}");
+        assert!(started.elapsed() < Duration::from_secs(10), "it never sets the limit: {core}");
         std::thread::yield_now();
     }
     for file in ["cmdline", "environ"] {
