@@ -150,17 +150,17 @@ fn a_long_log_goes_on_in_further_files() {
     let bench = Bench::new();
     let (one, two) = (bench.open().unwrap(), bench.open().unwrap());
     let huge = |action: &str| Entry { detail: Some("x".repeat(60_000)), ..entry(action) };
-    for number in 0..150 {
+    for number in 0..75 {
         one.append(&huge(&format!("one {number}"))).unwrap();
         two.append(&huge(&format!("two {number}"))).unwrap();
     }
     let chain = bench.reader().verify().unwrap();
-    // Each writer begins a segment in each of the three files.
-    assert_eq!((chain.entries, chain.segments, chain.torn), (300, 6, 0));
+    // Each writer begins a segment in each of the two files.
+    assert_eq!((chain.entries, chain.segments, chain.torn), (150, 4, 0));
     let newest = bench.reader().newest(&bench.private, 5).unwrap();
     let actions: Vec<_> = newest.into_iter().map(|recorded| recorded.entry.action).collect();
-    assert_eq!(actions, ["two 147", "one 148", "two 148", "one 149", "two 149"]);
-    assert_eq!(bench.reader().newest(&bench.private, 280).unwrap().len(), 280);
+    assert_eq!(actions, ["two 72", "one 73", "two 73", "one 74", "two 74"]);
+    assert_eq!(bench.reader().newest(&bench.private, 148).unwrap().len(), 148);
     // Cutting the end of a file that is not the last one shows.
     let bytes = fs::read(bench.file()).unwrap();
     fs::write(bench.file(), &bytes[..bytes.len() - 100]).unwrap();
@@ -221,6 +221,49 @@ fn a_file_that_was_moved_away_is_not_written_on() {
     fs::rename(bench.path().join("moved"), bench.file()).unwrap();
     log.append(&entry("3")).unwrap();
     assert_eq!(bench.actions(), ["1", "3"]);
+}
+
+#[test]
+fn a_file_put_in_the_place_of_the_open_one_is_written_on() {
+    let bench = Bench::new();
+    let log = bench.open().unwrap();
+    log.append(&entry("1")).unwrap();
+    // As a restored backup would be: the same bytes, another file.
+    let restored = bench.path().join("restored");
+    fs::copy(bench.file(), &restored).unwrap();
+    fs::rename(restored, bench.file()).unwrap();
+    log.append(&entry("2")).unwrap();
+    assert_eq!(bench.actions(), ["1", "2"]);
+}
+
+#[test]
+fn a_log_whose_beginning_is_missing_is_not_written_on_blindly() {
+    let bench = Bench::new();
+    let tear = |number: u32| {
+        let path = bench.path().join(format!("{number:08}.log"));
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    };
+    bench.open().unwrap().append(&entry("1")).unwrap();
+    tear(1);
+    bench.open().unwrap().append(&entry("2")).unwrap();
+    tear(2);
+    fs::remove_file(bench.file()).unwrap();
+    let refused = bench.open().unwrap().append(&entry("3"));
+    assert!(matches!(refused, Err(AuditError::Damaged { path, .. }) if path == bench.file()));
+}
+
+#[test]
+fn a_file_of_another_name_is_none_of_the_log() {
+    let bench = Bench::new();
+    let log = bench.open().unwrap();
+    log.append(&entry("1")).unwrap();
+    for name in ["2.log", "000000002.log", "+0000002.log", "00000002.log~", "lock"] {
+        fs::write(bench.path().join(name), b"something").unwrap();
+    }
+    bench.open().unwrap().append(&entry("2")).unwrap();
+    assert_eq!(bench.actions(), ["1", "2"]);
+    assert_eq!(bench.reader().verify().unwrap().entries, 2);
 }
 
 #[test]
