@@ -1,6 +1,6 @@
 //! What a commit will put and delete.
 
-use crate::{VaultError, session::BATCH, snapshot::Snapshot};
+use crate::{VaultError, snapshot::Snapshot};
 use claviger_envelope::{ObjectContext, ObjectKind, seal_object};
 use claviger_store::{Object, Store};
 use claviger_types::{Entropy, Link, ObjectId, VaultId};
@@ -61,10 +61,15 @@ impl Draft {
 
     /// Puts what the draft holds into the store if it has grown large, so that no change is bounded by memory.
     pub(crate) fn spill(&mut self, store: &dyn Store) -> Result<(), VaultError> {
-        if self.held > MOST_BYTES_HELD {
+        if self.is_large() {
             self.stage(store, self.puts.len())?;
         }
         Ok(())
+    }
+
+    /// Whether it holds more bytes than it should.
+    pub(crate) const fn is_large(&self) -> bool {
+        self.held > MOST_BYTES_HELD
     }
 
     /// Puts the first `count` objects ahead of the commit.
@@ -72,7 +77,7 @@ impl Draft {
         let early: Vec<Object> = self.puts.drain(..count.min(self.puts.len())).collect();
         self.held -= early.iter().map(|object| object.bytes.len()).sum::<usize>().min(self.held);
         self.staged.extend(early.iter().map(|object| object.id));
-        early.chunks(BATCH).try_for_each(|batch| store.put(batch)).map_err(VaultError::from)
+        Ok(store.put(&early)?)
     }
 
     /// Gives up an object that the new head will not reach.

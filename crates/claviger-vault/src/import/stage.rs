@@ -18,8 +18,12 @@ use std::{
     thread,
 };
 
+/// How many objects go to the store at once. It puts them in order of id, and the more there are, the fewer pages of
+/// its index each of them touches.
+const PER_PUT: usize = 10_000;
+
 /// How many batches may wait for the store while the next ones are sealed.
-const WAITING: usize = 4;
+const WAITING: usize = 2;
 
 /// What lies in the store and waits for the head.
 #[derive(Default)]
@@ -80,7 +84,7 @@ impl Staged {
             report.verified += entries;
             self.before.insert(leaf.name, before);
             self.changes.push((leaf.name, Some(leaf)));
-            if draft.puts.len() >= BATCH {
+            if draft.puts.len() >= PER_PUT || draft.is_large() {
                 self.send(&mut draft, send)?;
             }
             progress.advance(entries);
@@ -113,8 +117,8 @@ impl Staged {
 }
 
 fn put_and_read_back(store: &dyn Store, batch: &[Object]) -> Result<(), VaultError> {
+    store.put(batch)?;
     for batch in batch.chunks(BATCH) {
-        store.put(batch)?;
         let ids: Vec<ObjectId> = batch.iter().map(|object| object.id).collect();
         for (object, found) in batch.iter().zip(store.get(&ids)?) {
             if found.as_ref() != Some(&object.bytes) {
