@@ -1,9 +1,11 @@
 //! Child processes: tools that set tokens up, and tests that need an environment of their own.
 
 use crate::{Instance, Provider};
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{env, fs, io::Write as _, path::PathBuf, process::Command, thread, time::Duration};
 
 const HOME: &str = "CLAVIGER_FIXTURE_HOME";
+/// Modules can lock up; a test in one then fails instead of holding all others.
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Runs a tool to its end; panics with what it said, or with the command that installs it.
 pub(crate) fn run(command: &mut Command, install: &str) {
@@ -29,6 +31,14 @@ pub fn in_own_process(test: &str, provider: Provider, body: impl FnOnce(&Instanc
     if let Some(home) = env::var_os(HOME) {
         let home = PathBuf::from(home);
         let done = home.join("done");
+        thread::spawn(|| {
+            thread::sleep(LIMIT);
+            let _ = writeln!(
+                std::io::stderr(),
+                "no end after {LIMIT:?}: the module, or the code that calls it, hangs"
+            );
+            std::process::abort();
+        });
         body(&Instance::at(provider, home));
         fs::write(&done, "").unwrap_or_else(|error| panic!("{}: {error}", done.display()));
         return;

@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-/// How long a restart of the module waits for other threads' calls to end.
+/// How long a login, or a restart of the module, waits for other threads' calls to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Idle sessions that are kept; more are closed when they come back.
 const MAX_IDLE: usize = 16;
@@ -272,6 +272,9 @@ impl Pool {
             return Err(TokenError::PinLocked);
         }
         let given = if token.pin_pad { None } else { Some(self.ask(&token)?) };
+        // kryoptic 1.5.4 locks up when one thread logs in while another unwraps. Nobody begins a call while this thread
+        // rebuilds, so it is enough to see out those that have begun.
+        self.is_idle();
         let outcome = self.module.raw.login(session.handle(), given.as_ref().map(Pin::expose));
         drop(given);
         match outcome {
