@@ -5,7 +5,7 @@ use std::{env, fs, io::Write as _, path::PathBuf, process::Command, thread, time
 
 const HOME: &str = "CLAVIGER_FIXTURE_HOME";
 /// Modules can lock up; a test in one then fails instead of holding all others.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(150);
 
 /// Runs a tool to its end; panics with what it said, or with the command that installs it.
 pub(crate) fn run(command: &mut Command, install: &str) {
