@@ -53,8 +53,18 @@ impl fmt::Debug for Key256 {
 }
 
 /// Secret bytes of any length. A buffer that must grow is replaced by hand and wiped, never reallocated.
-#[derive(Default, ZeroizeOnDrop)]
+#[derive(Default)]
 pub struct SecretBytes(Vec<u8>);
+
+impl Drop for SecretBytes {
+    // Wiped as one slice, over the whole capacity: `Vec`'s own way goes byte by byte, which shows at a few KiB.
+    fn drop(&mut self) {
+        self.0.clear();
+        self.0.spare_capacity_mut().zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for SecretBytes {}
 
 impl SecretBytes {
     /// Takes over a buffer; it is wiped when this value is dropped.
