@@ -11,16 +11,18 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  claviger token list                                  which tokens there are, with URIs to copy
-  claviger init --token 'pkcs11:token=lab'             make a vault under a key on that token
-  claviger set openai                                  ask for an API key and keep it
-  claviger get openai                                  print it
-  claviger get google/oauth_token --field access_token print one field
-  claviger list                                        what there is, without values
+  claviger token list                        which tokens there are, with URIs
+  claviger init --token 'pkcs11:token=lab'   make a vault under a key on one
+  claviger set openai                        ask for an API key and keep it
+  claviger get openai                        print it
+  claviger get google --field access_token   print one field
+  claviger list                              what there is, without values
 
 Exit codes:
-  0 done   1 other   2 usage   3 not found   4 denied   5 locked or PIN   6 token absent
-  7 damaged or tampered   8 rolled back   9 conflict   10 store unreachable   11 audit unavailable";
+  0  done             1  other               2  usage
+  3  not found        4  denied              5  locked or PIN
+  6  token absent     7  damaged, tampered   8  rolled back
+  9  conflict        10  store unreachable  11  audit unavailable";
 
 /// Keeps API keys and OAuth tokens under a master key that never leaves its hardware token
 #[derive(Debug, Parser)]

@@ -6,7 +6,7 @@ use clap_complete::Shell;
 
 const EXAMPLES: &str = "\
 Examples:
-  claviger completions bash > ~/.local/share/bash-completion/completions/claviger
+  claviger completions bash > /etc/bash_completion.d/claviger
   claviger completions zsh > ~/.zfunc/_claviger
   claviger completions fish > ~/.config/fish/completions/claviger.fish";
 

@@ -30,7 +30,7 @@ Examples:
   claviger doctor
   claviger doctor --json
 
-Looks for the usual trouble, from the configuration to the vault, and says what to type. Changes nothing. A PIN is asked
+Looks for the usual trouble, from the configuration to the vault, and says what to type. Changes nothing. A PIN is asked \
 for only on a terminal. Exits with the code of the first check that failed.";
 
 /// No clock that is right shows a moment before this one: 2026-01-01.

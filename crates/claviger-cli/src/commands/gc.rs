@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   claviger gc --dry-run    only count what would be deleted
   claviger gc              delete what nothing reaches and is older than a day
-  claviger gc --now        whatever its age; only while no other host uses the vault";
+  claviger gc --now        whatever its age; only while no other host writes";
 
 /// Delete what the vault no longer reaches
 #[derive(Debug, clap::Args)]

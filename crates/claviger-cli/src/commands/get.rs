@@ -11,10 +11,10 @@ use claviger_types::{Reference, SecretBytes};
 
 const EXAMPLES: &str = "\
 Examples:
-  claviger get openai                                   the API key, nothing else
-  claviger get google/oauth_token                       all its fields as JSON
-  claviger get google/oauth_token --field access_token  one field, without quotes
-  claviger get openai --version 2                       an earlier version
+  claviger get openai                        the API key, nothing else
+  claviger get google                        all its fields as JSON
+  claviger get google --field access_token   one field, without quotes
+  claviger get openai --version 2            an earlier version
   export OPENAI_API_KEY=\"$(claviger get openai)\"
 
 A newline follows the value on a terminal only, so that a pipe gets exactly the value's bytes.";

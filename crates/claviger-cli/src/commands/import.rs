@@ -26,19 +26,19 @@ const MAX_KEY_BYTES: usize = 4096;
 
 const EXAMPLES: &str = "\
 Examples:
-  claviger import apex ~/.apex_agent_api_keys.enc --key-env APEX_AGENT_MASTER_KEY --dry-run
-  claviger import apex ~/.apex_agent_api_keys.enc --key-file key.txt --after bak
+  claviger import apex old.enc --key-env APEX_AGENT_MASTER_KEY --dry-run
+  claviger import apex ~/.apex_agent_api_keys.enc --key-file key --after bak
   claviger import apex old.enc --key-stdin --overwrite < key.txt
 
-Each API key becomes SERVICE/api_key, each OAuth token SERVICE/oauth_token. Everything that is written is opened again
-and compared before anything becomes visible; then all of it does at once. Running it again changes nothing. Where the
-vault has another value, nothing at all is written, the credentials are listed, and the exit code is 9, unless
+Each API key becomes SERVICE/api_key, each OAuth token SERVICE/oauth_token. Everything that is written is opened again \
+and compared before anything becomes visible; then all of it does at once. Running it again changes nothing. Where the \
+vault has another value, nothing at all is written, the credentials are listed, and the exit code is 9, unless \
 --overwrite is given.
 
-A file that does not exist or has no bytes holds no credentials (exit code 3): the old program made none. A file that
+A file that does not exist or has no bytes holds no credentials (exit code 3): the old program made none. A file that \
 does not open is damaged, or the key is another one (exit code 7): it is never taken for an empty one.
 
---after shred writes zeros over the file before it removes it. On an SSD, or a file system that copies on write or keeps
+--after shred writes zeros over the file before it removes it. On an SSD, or a file system that copies on write or keeps \
 snapshots, the old bytes may survive that; replace the credentials at their issuers if that matters.";
 
 /// Take over credentials from another program

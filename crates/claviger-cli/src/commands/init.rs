@@ -32,22 +32,23 @@ use std::{
 
 const EXAMPLES: &str = "\
 Examples:
-  claviger token list                        which tokens there are, with URIs to copy
-  claviger init --token 'pkcs11:token=lab'   the PIN is asked for, now and at each use
-  claviger init --token 'pkcs11:token=lab?pin-source=file:/home/ada/.config/claviger/pin'
-  claviger init --token 'pkcs11:token=lab' --store sqlite:///srv/claviger/vault.db
+  claviger token list                        which tokens there are, with URIs
+  claviger init --token 'pkcs11:token=lab'   the PIN is asked for at each use
+  claviger init --token 'pkcs11:token=lab?pin-source=file:/home/ada/pin'
+  claviger init --token 'pkcs11:token=lab' --store sqlite:///srv/vault.db
 
-Makes a master key on the token, a vault under it, and a configuration file that names both. It makes no token: that is
+Makes a master key on the token, a vault under it, and a configuration file that names both. It makes no token: that is \
 done with its vendor's tool, for SoftHSM with
 
   softhsm2-util --init-token --free --label lab
 
 The configuration is TOML and holds no secret:
-  vault, fingerprint   which vault this is, and the mark of its key; pinned here, never taken from the store
+  vault, fingerprint   which vault this is; never taken from the store
   store                where it lies
-  anchors              files that remember the newest state of the vault that this host has seen
-  [token]              uri (with module-path, and pin-source if there is one), recipient, scheme, profile
-  [audit]              public-key; durability = \"write-through\" (survives the process) or \"fsync\" (a power loss, too)";
+  anchors              files that remember its newest state seen here
+  [token]              uri, recipient, scheme, profile
+  [audit]              public-key; durability = \"write-through\" (a record
+                       survives the process) or \"fsync\" (a power loss, too)";
 
 /// Make a vault under a new master key on a token
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,7 @@ use std::{fs, path::PathBuf};
 const EXAMPLES: &str = "\
 Examples:
   claviger man | man -l -                     read the first page
-  claviger man --dir ~/.local/share/man/man1  write all pages, one for each command";
+  claviger man --dir ~/.local/share/man/man1  write a page for each command";
 
 /// Print or write the manual pages
 #[derive(Debug, clap::Args)]

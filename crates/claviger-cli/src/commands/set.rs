@@ -23,15 +23,15 @@ const MAX_INPUT_BYTES: usize = 2 * MAX_VALUE_BYTES;
 
 const EXAMPLES: &str = "\
 Examples:
-  claviger set openai                                   ask for an API key, twice, without showing it
+  claviger set openai                     ask for an API key, and do not show it
   claviger set openai/second --file key.txt --trim-newline
   pass show github | claviger set github --stdin --trim-newline
   claviger set google/oauth_token --kind oauth2 --file token.json
-  claviger set db --kind basic --field username=@user.txt --field password=@password.txt
-  claviger set openai --stdin --cas 3 < key.txt         only if version 3 is the newest
+  claviger set db --kind basic --field username=@user --field password=@pass
+  claviger set openai --stdin --cas 3 < key.txt   only if 3 is the newest
 
-The bytes of --file and --stdin are kept exactly as they are, a newline at the end included, unless --trim-newline is
-given. The kinds oauth2, basic and fields take a JSON object; each member is kept to the letter, and a member of the
+The bytes of --file and --stdin are kept exactly as they are, a newline at the end included, unless --trim-newline is \
+given. The kinds oauth2, basic and fields take a JSON object; each member is kept to the letter, and a member of the \
 form {\"$base64\": \"...\"} stands for bytes. A value never comes from the command line itself, where others could see it.";
 
 /// Write a new version of a credential

@@ -25,8 +25,8 @@ Examples:
   claviger token list
   claviger token list --module /usr/lib/softhsm/libsofthsm2.so
 
-A token is a small safe for keys: a smart card, a USB key, a network appliance, or for tests a directory of files. A
-program talks to it through a module, a shared library that comes with the token. Without --module the usual places are
+A token is a small safe for keys: a smart card, a USB key, a network appliance, or for tests a directory of files. A \
+program talks to it through a module, a shared library that comes with the token. Without --module the usual places are \
 looked through. Nothing is asked of a token but its name; no PIN is needed.";
 
 const INFO_EXAMPLES: &str = "\
@@ -36,8 +36,8 @@ Examples:
 
 const SELF_TEST_EXAMPLES: &str = "\
 Examples:
-  claviger token self-test                            the vault's own key
-  claviger token self-test --token 'pkcs11:token=lab' a key made for the test and destroyed after it";
+  claviger token self-test                              the vault's own key
+  claviger token self-test --token 'pkcs11:token=lab'   a key made for the test";
 
 /// See which tokens there are and whether they are fit to keep a master key
 #[derive(Debug, clap::Args)]

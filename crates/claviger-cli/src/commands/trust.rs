@@ -6,10 +6,10 @@ use serde_json::json;
 
 const EXAMPLES: &str = "\
 Examples:
-  claviger verify                 shows the digest of the head that lies in the store
-  claviger trust --head DIGEST    accepts it, and refuses everything older from now on
+  claviger verify                 shows the digest of the head in the store
+  claviger trust --head DIGEST    accepts it, and nothing older from now on
 
-Only for a vault that you put back yourself, knowing what was written since is lost. Who else could have put an older
+Only for a vault that you put back yourself, knowing what was written since is lost. Who else could have put an older \
 copy there could also give you back a key that was revoked.";
 
 /// Accept a vault that this host has seen newer or different before

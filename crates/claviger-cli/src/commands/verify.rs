@@ -15,7 +15,7 @@ Examples:
   claviger verify
   claviger verify --json
 
-Exits 7 when anything that the vault reaches is missing or altered, 8 when the vault is older than this host has seen
+Exits 7 when anything that the vault reaches is missing or altered, 8 when the vault is older than this host has seen \
 it or another branch of its history. What nothing reaches is garbage: it is counted, and no error.";
 
 /// Read everything in the vault and name what is damaged
@@ -28,7 +28,11 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     let bar = Bar::new();
     let report = api.verify(&bar)?;
     drop(bar);
-    let head = api.status().ok().map(|status| status.head.to_string());
+    // What `trust` wants to be told; elsewhere `status` shows it, and counting takes time.
+    let head = match &report.rolled_back {
+        Some(_) => Some(api.status()?.head.to_string()),
+        None => None,
+    };
     if context.json() {
         output::print_json(&as_json(&report, head.as_deref()))?;
     } else {

@@ -27,9 +27,9 @@ Examples:
 const DESTROY_EXAMPLES: &str = "\
 Examples:
   claviger destroy openai --versions 1   destroy one version
-  claviger destroy openai --all --yes    destroy the credential itself, without being asked
+  claviger destroy openai --all --yes    destroy all of it, without a question
 
-The service gets a new data key, so what was destroyed cannot be opened again from this store. Copies of the store made
+The service gets a new data key, so what was destroyed cannot be opened again from this store. Copies of the store made \
 earlier can still be opened by the tokens of that time.";
 
 /// Which credential, and which of its versions.

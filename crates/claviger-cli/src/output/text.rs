@@ -25,7 +25,7 @@ pub(crate) fn reference(reference: &Reference) -> String {
     name(&reference.to_string())
 }
 
-/// A part of a reference, or a whole one, as [`reference`] spells it.
+/// A part of a reference, or a whole one, as [`fn@reference`] spells it.
 pub(crate) fn name(escaped: &str) -> String {
     let mut text = String::with_capacity(escaped.len());
     for c in escaped.chars() {
