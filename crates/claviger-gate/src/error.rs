@@ -131,9 +131,10 @@ const fn class_of_vault(error: &VaultError) -> ErrorClass {
 /// The class of a token's error.
 const fn class_of_token(error: &TokenError) -> ErrorClass {
     match error {
-        TokenError::PinIncorrect { .. } | TokenError::PinLocked | TokenError::PinUnavailable { .. } => {
-            ErrorClass::Locked
-        }
+        TokenError::PinIncorrect { .. }
+        | TokenError::PinLocked
+        | TokenError::PinUnavailable { .. }
+        | TokenError::PinFileExposed { .. } => ErrorClass::Locked,
         TokenError::TokenAbsent { .. }
         | TokenError::KeyMissing { .. }
         | TokenError::ModuleUnusable { .. } => ErrorClass::TokenAbsent,
@@ -146,10 +147,11 @@ const fn class_of_token(error: &TokenError) -> ErrorClass {
 /// The class of a store's error.
 const fn class_of_store(error: &StoreError) -> ErrorClass {
     match error {
-        StoreError::Absent { .. } | StoreError::Unreachable { .. } | StoreError::Ambiguous { .. } => {
-            ErrorClass::StoreUnreachable
-        }
-        StoreError::Exposed { .. } => ErrorClass::StoreUnreachable,
+        StoreError::Absent { .. }
+        | StoreError::Exposed { .. }
+        | StoreError::Unreachable { .. }
+        | StoreError::Ambiguous { .. } => ErrorClass::StoreUnreachable,
+        StoreError::Exists { .. } => ErrorClass::Conflict,
         StoreError::Damaged { .. } => ErrorClass::Damaged,
         StoreError::Url { .. } => ErrorClass::Usage,
         _ => ErrorClass::Other,

@@ -3,7 +3,8 @@
 use crate::SecretBytes;
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-/// The largest value of one credential version: the sum of its fields' names and contents, in bytes.
+/// The largest value of one credential version, in bytes: the contents of its fields and the names that it chose for
+/// them. The fixed name of a kind's single field is not counted.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 
 /// The shape of a credential.
@@ -111,7 +112,8 @@ impl Value {
 
     /// The size that [`MAX_VALUE_BYTES`] bounds.
     pub fn size(&self) -> usize {
-        self.fields.iter().map(|(name, value)| name.len() + value.stored().len()).sum()
+        let counted = |name: &str| if Some(name) == self.kind.single_field() { 0 } else { name.len() };
+        self.fields.iter().map(|(name, value)| counted(name) + value.stored().len()).sum()
     }
 
     /// Whether both hold the same, field by field.

@@ -221,6 +221,5 @@ fn value(kind: Kind, input: Input) -> Result<Value, CliError> {
             ));
         }
     };
-    let size: usize = value.fields.values().map(|field| field.stored().len()).sum();
-    if size > MAX_VALUE_BYTES { Err(too_large()) } else { Ok(value) }
+    if value.size() > MAX_VALUE_BYTES { Err(too_large()) } else { Ok(value) }
 }

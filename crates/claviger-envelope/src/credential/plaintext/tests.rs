@@ -55,6 +55,6 @@ fn a_plaintext_is_bounded_as_values_are() {
         out.map(2).unsigned(KIND).text("file").unsigned(FIELDS).map(1).text("value").bytes(&vec![0; length]);
         out.0
     };
-    assert!(read(&plaintext(MAX_VALUE_BYTES - 5)).is_ok());
-    assert_eq!(read(&plaintext(MAX_VALUE_BYTES - 4)).unwrap_err(), EnvelopeError::Unopened);
+    assert!(read(&plaintext(MAX_VALUE_BYTES)).is_ok());
+    assert_eq!(read(&plaintext(MAX_VALUE_BYTES + 1)).unwrap_err(), EnvelopeError::Unopened);
 }
