@@ -59,6 +59,8 @@ struct State {
     live: Option<Live>,
     idle: Vec<Session>,
     lent: usize,
+    // Threads that wait for `returned`: without any, a lease ends without a system call.
+    waiting: usize,
     // Counts what was rebuilt, so that of many threads that saw one loss only the first rebuilds.
     version: u64,
     // Counts how often every session was lost: a session of an earlier generation no longer exists, and its number may be
@@ -144,7 +146,7 @@ impl Pool {
             state.lent -= 1;
             if matches!(fault.rv, RvError::SessionCount) && (state.lent > 0 || !state.idle.is_empty()) {
                 // The token has no more: wait for one that another thread brings back.
-                drop(self.returned.wait_while(state, |state| state.lent > 0 && state.idle.is_empty()));
+                drop(self.wait_while(state, None, |state| state.lent > 0 && state.idle.is_empty()));
             } else if fault.is_loss() {
                 drop(state);
                 self.rebuild(version, Some(fault))?;
@@ -252,8 +254,37 @@ impl Pool {
 
     /// Waits, not for long, until no thread has a session.
     fn is_idle(&self) -> bool {
-        let waited = self.returned.wait_timeout_while(self.state(), PATIENCE, |state| state.lent > 0);
-        waited.unwrap_or_else(PoisonError::into_inner).0.lent == 0
+        self.wait_while(self.state(), Some(PATIENCE), |state| state.lent > 0).lent == 0
+    }
+
+    fn wait_while<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        patience: Option<Duration>,
+        condition: impl Fn(&State) -> bool,
+    ) -> MutexGuard<'a, State> {
+        state.waiting += 1;
+        let waits = |state: &mut State| condition(state);
+        let mut state = match patience {
+            None => self.returned.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                let waited = self.returned.wait_timeout_while(state, limit, waits);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        state.waiting -= 1;
+        state
+    }
+
+    /// One lease less.
+    fn ended(&self, mut state: MutexGuard<'_, State>) {
+        state.lent -= 1;
+        let waited_for = state.waiting > 0;
+        drop(state);
+        if waited_for {
+            // All, because one who waits for a session and one who waits for quiet look alike.
+            self.returned.notify_all();
+        }
     }
 
     fn log_in(&self, session: &Session, slot: Slot) -> Result<(), TokenError> {
@@ -382,31 +413,27 @@ impl Lease<'_> {
 
     /// Brings the session back for others; without this it is closed.
     pub(super) fn give_back(mut self) {
-        let session = self.session.take();
-        let mut state = self.pool.state();
-        if let Some(session) = session {
-            if self.generation != state.generation {
-                mem::forget(session);
-            } else if state.idle.len() < MAX_IDLE {
-                state.idle.push(session);
-            } else {
-                drop(state);
-                drop(session);
-            }
+        let Some(session) = self.session.take() else { return };
+        let pool = self.pool;
+        let mut state = pool.state();
+        if self.generation == state.generation && state.idle.len() < MAX_IDLE {
+            state.idle.push(session);
+            // All is done under one lock; nothing is left for the end of the lease.
+            mem::forget(self);
+            pool.ended(state);
+        } else {
+            drop(state);
+            self.session = Some(session);
         }
     }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        let mut state = self.pool.state();
-        state.lent -= 1;
-        let lost = self.generation != state.generation;
-        drop(state);
         if let Some(session) = self.session.take() {
+            let lost = self.generation != self.pool.state().generation;
             if lost { mem::forget(session) } else { drop(session) }
         }
-        // All, because one who waits for a session and one who waits for quiet look alike.
-        self.pool.returned.notify_all();
+        self.pool.ended(self.pool.state());
     }
 }
