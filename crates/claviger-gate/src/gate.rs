@@ -104,8 +104,7 @@ impl Gate {
         })
     }
 
-    /// Records a failure. The caller hears of the failure itself even where the record cannot be written: nothing is
-    /// given away by that.
+    /// Records a failure. Where that cannot be done the caller hears of the log instead: even a failure tells something.
     fn failed<T>(&self, call: Call<'_>, error: VaultError) -> Result<T, ApiError> {
         let error = ApiError::from(error);
         self.record(call, Outcome::Failed, Some(error.class().name()))?;

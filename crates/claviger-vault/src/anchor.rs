@@ -28,6 +28,9 @@ pub trait Anchor: Send + Sync {
     /// The newest head that was seen; `None` if the anchor was never set or is gone.
     fn read(&self) -> Result<Option<Seen>, VaultError>;
 
+    /// Finds out, before anything is changed, whether the anchor could be raised now.
+    fn prepare(&self) -> Result<(), VaultError>;
+
     /// Raises the anchor to `to` if it stands lower, under a lock; one that stands higher already stays. A missing one
     /// is an error unless `create`.
     fn raise(&self, to: Seen, create: bool) -> Result<(), VaultError>;
@@ -44,6 +47,9 @@ pub struct FileAnchor {
 
 /// The longest line that an anchor file may hold.
 const MOST_BYTES: u64 = 128;
+
+/// As much space as an anchor takes at most.
+const RESERVED: [u8; 128] = [b' '; 128];
 
 impl FileAnchor {
     /// The anchor in this file, which need not exist yet.
@@ -78,11 +84,19 @@ impl FileAnchor {
         change()
     }
 
+    /// The file that takes the anchor's place; what space it has already is kept.
+    fn fresh(&self) -> io::Result<(PathBuf, File)> {
+        let fresh = self.path.with_extension("new");
+        let file = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&fresh)?;
+        Ok((fresh, file))
+    }
+
     /// Replaces the file whole: a crash leaves the old line or the new one, and both are heads that were seen.
     fn write(&self, seen: Seen) -> io::Result<()> {
-        let fresh = self.path.with_extension("new");
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(format!("{} {}\n", seen.epoch, seen.digest).as_bytes())?;
+        let line = format!("{} {}\n", seen.epoch, seen.digest);
+        let (fresh, mut file) = self.fresh()?;
+        file.write_all(line.as_bytes())?;
+        file.set_len(u64::try_from(line.len()).unwrap_or(MOST_BYTES))?;
         file.sync_all()?;
         fs::rename(&fresh, &self.path)?;
         File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
@@ -105,6 +119,11 @@ impl Anchor for FileAnchor {
         Self::parse(&text).map(Some).ok_or_else(|| {
             self.error("read", io::Error::new(io::ErrorKind::InvalidData, "it holds no anchor"))
         })
+    }
+
+    fn prepare(&self) -> Result<(), VaultError> {
+        let reserve = || self.fresh()?.1.write_all(&RESERVED);
+        self.locked(|| reserve().map_err(|error| self.error("raised", error)))
     }
 
     fn raise(&self, to: Seen, create: bool) -> Result<(), VaultError> {

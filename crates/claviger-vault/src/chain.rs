@@ -22,30 +22,31 @@ pub(crate) fn past_head(store: &dyn Store, digest: &Digest) -> Result<Option<Hea
     HeadPayload::decode(UnverifiedHead::parse(&bytes)?.payload_unverified()).map(Some)
 }
 
-/// Whether `ancestor` is `head` itself or reached from it through `previous`.
+/// Whether `ancestor` is `head` itself or reached from it through `previous`; `None` where the chain has a gap, so that
+/// nothing can be said.
 pub(crate) fn descends(
     store: &dyn Store,
     head: &HeadPayload,
     digest: &Digest,
     ancestor: &Seen,
-) -> Result<bool, VaultError> {
+) -> Result<Option<bool>, VaultError> {
     if head.epoch == ancestor.epoch {
-        return Ok(*digest == ancestor.digest);
+        return Ok(Some(*digest == ancestor.digest));
     }
     let mut epoch = head.epoch;
     let mut previous = head.previous;
     while let Some(step) = previous {
         epoch = epoch.saturating_sub(1);
         if epoch == ancestor.epoch {
-            return Ok(step == ancestor.digest);
+            return Ok(Some(step == ancestor.digest));
         }
-        let Some(past) = past_head(store, &step)? else { return Ok(false) };
+        let Some(past) = past_head(store, &step)? else { return Ok(None) };
         if past.epoch != epoch {
-            return Ok(false);
+            return Ok(None);
         }
         previous = past.previous;
     }
-    Ok(false)
+    Ok(Some(false))
 }
 
 /// Holds a verified head against an anchor, and returns what the anchor remembers. Nothing else in the head is used
@@ -69,7 +70,7 @@ pub(crate) fn check(
             head.epoch, seen.epoch
         ));
     }
-    if !descends(store, head, digest, &seen)? {
+    if descends(store, head, digest, &seen)? != Some(true) {
         return rolled_back(format!(
             "the head of epoch {} does not descend from the one of epoch {} that this host has seen ({location})",
             head.epoch, seen.epoch

@@ -11,7 +11,7 @@ use claviger_types::{Digest, EntropyError, ObjectId, Reference};
 #[non_exhaustive]
 pub enum VaultError {
     /// No such service, credential or version.
-    #[error("there is no {what} `{reference}`")]
+    #[error("{}", what.sentence(reference))]
     NotFound {
         /// What was looked for.
         what: Missing,
@@ -43,7 +43,7 @@ pub enum VaultError {
         reason: String,
     },
     /// Other writers kept winning for thirty seconds.
-    #[error("other writers changed the vault again and again; nothing was written")]
+    #[error("other writers changed the vault again and again; nothing was done")]
     Contended,
     /// The store holds another vault than the configuration names.
     #[error("the store holds the vault {found}, the configuration names {expected}")]
@@ -111,6 +111,15 @@ pub enum VaultError {
         #[source]
         source: std::io::Error,
     },
+    /// The change was made, but an anchor does not remember it.
+    #[error("the change was written, but the anchor {location} could not be raised")]
+    Unanchored {
+        /// Where the anchor lies.
+        location: String,
+        /// Why not.
+        #[source]
+        source: Box<VaultError>,
+    },
     /// A temporary file failed.
     #[error("a temporary file cannot be used")]
     Scratch(#[source] std::io::Error),
@@ -134,6 +143,13 @@ pub enum VaultError {
     Entropy(#[from] EntropyError),
 }
 
+impl VaultError {
+    /// Whether what failed may have been done all the same, so that nothing of it may be cleared away.
+    pub const fn may_be_done(&self) -> bool {
+        matches!(self, Self::Unanchored { .. } | Self::Store(StoreError::Ambiguous { .. }))
+    }
+}
+
 /// What was not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
@@ -149,16 +165,14 @@ pub enum Missing {
     Destroyed(u64),
 }
 
-impl std::fmt::Display for Missing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Missing {
+    fn sentence(self, reference: &Reference) -> String {
         match self {
-            Self::Service => f.write_str("service"),
-            Self::Credential => f.write_str("credential"),
-            Self::Version(n) => write!(f, "version {n} of"),
-            Self::Deleted(n) => {
-                write!(f, "live version of (version {n} is deleted; `undelete` brings it back)")
-            }
-            Self::Destroyed(n) => write!(f, "value left of (version {n} is destroyed)"),
+            Self::Service => format!("there is no service `{reference}`"),
+            Self::Credential => format!("there is no credential `{reference}`"),
+            Self::Version(n) => format!("there is no version {n} of `{reference}`"),
+            Self::Deleted(n) => format!("version {n} of `{reference}` is deleted; `undelete` brings it back"),
+            Self::Destroyed(n) => format!("version {n} of `{reference}` is destroyed, for ever"),
         }
     }
 }

@@ -49,7 +49,9 @@ impl Vault {
             .and_then(|()| self.sample(&snapshot, &staged, &mut report))
             .and_then(|()| self.publish(&snapshot, &staged));
         if let Err(error) = outcome {
-            self.discard(&staged.ids);
+            if !error.may_be_done() {
+                self.discard(&staged.ids);
+            }
             return Err(error);
         }
         report.applied = true;

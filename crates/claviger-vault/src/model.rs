@@ -263,6 +263,8 @@ pub struct Damage {
 /// What `verify` found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VerifyReport {
+    /// The head that was walked from.
+    pub head: Option<crate::Seen>,
     /// How many objects the head reaches and were read.
     pub objects: u64,
     /// How many services and credentials they make up.

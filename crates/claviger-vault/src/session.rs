@@ -247,21 +247,30 @@ impl Vault {
         let digest = Digest::of(&bytes);
         draft.puts.push(Object { id: archive_id(&digest), bytes: bytes.clone() });
 
+        let seen = Seen { epoch: payload.epoch, digest };
+        for anchor in &self.anchors {
+            anchor.prepare()?;
+        }
+
         let late = draft.deletes.split_off(draft.deletes.len().min(MOST_PER_COMMIT));
         let early = draft.puts.len().saturating_sub(MOST_PER_COMMIT);
         let outcome = draft.stage(self.store.as_ref(), early).and_then(|()| {
             match self.store.commit(Some(&snapshot.bytes), &bytes, &draft.puts, &draft.deletes) {
-                Err(StoreError::Ambiguous { source }) => self.was_committed(payload.epoch, digest, source),
+                Err(StoreError::Ambiguous { source }) => self.was_committed(snapshot, &seen, source),
                 other => Ok(other? == Commit::Done),
             }
         });
-        if !matches!(outcome, Ok(true)) {
-            self.discard(&draft.staged);
-            return outcome;
+        match outcome {
+            Ok(true) => {}
+            // Whether the head was swapped is not known: what was staged may be what it reaches. `gc` will tell.
+            Err(error) if error.may_be_done() => return Err(error),
+            other => {
+                self.discard(&draft.staged);
+                return other;
+            }
         }
         // From here on the commit has happened; what is left cannot undo it.
         self.discard(&late);
-        let seen = Seen { epoch: payload.epoch, digest };
         *self.newest() = Some(Arc::new(Snapshot {
             store: Arc::clone(&self.store),
             keys: Arc::clone(&snapshot.keys),
@@ -270,7 +279,10 @@ impl Vault {
             bytes,
         }));
         for anchor in &self.anchors {
-            anchor.raise(seen, false)?;
+            anchor.raise(seen, false).map_err(|source| VaultError::Unanchored {
+                location: anchor.location(),
+                source: Box::new(source),
+            })?;
         }
         Ok(true)
     }
@@ -279,25 +291,29 @@ impl Vault {
     pub(crate) fn discard(&self, ids: &[ObjectId]) {
         for batch in ids.chunks(BATCH) {
             if let Err(error) = self.store.delete(batch) {
-                tracing::debug!(%error, "objects that nothing reaches were left for gc");
+                tracing::warn!(%error, "objects that nothing reaches stay behind until `gc`");
                 return;
             }
         }
     }
 
-    /// After a lost connection: whether our head is the present one or among its ancestors.
+    /// After a lost connection: whether our head is the present one or among its ancestors. What cannot be told is an
+    /// error, never a "no".
     fn was_committed(
         &self,
-        epoch: u64,
-        digest: Digest,
+        before: &Snapshot,
+        ours: &Seen,
         cause: claviger_store::Cause,
     ) -> Result<bool, VaultError> {
-        let Some(bytes) = self.store.head()? else {
-            return Err(StoreError::Ambiguous { source: cause }.into());
-        };
-        let head = UnverifiedHead::parse(&bytes)?;
-        let payload = HeadPayload::decode(head.payload_unverified())?;
-        chain::descends(self.store.as_ref(), &payload, &Digest::of(&bytes), &Seen { epoch, digest })
+        let known = self.store.head().ok().flatten().and_then(|bytes| {
+            if bytes == before.bytes {
+                return Some(false);
+            }
+            let head = UnverifiedHead::parse(&bytes).ok()?;
+            let payload = HeadPayload::decode(head.payload_unverified()).ok()?;
+            chain::descends(self.store.as_ref(), &payload, &Digest::of(&bytes), ours).ok()?
+        });
+        known.ok_or_else(|| StoreError::Ambiguous { source: cause }.into())
     }
 
     // A poisoned lock means that a thread died while it swapped one whole snapshot for another.

@@ -7,11 +7,19 @@ use claviger_types::{
     Clock, Key256, Kind, ManualClock, OsEntropy, RecipientId, Reference, Scheme, SecretBytes, Timestamp,
     Value, VaultId,
 };
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU8, Ordering},
+};
 
-/// An anchor that lasts as long as the test.
+/// An anchor that lasts as long as the test. Its second part makes it fail: 1 when it is prepared, 2 when it is raised.
 #[derive(Default, Clone)]
-pub(crate) struct MemoryAnchor(pub(crate) Arc<Mutex<Option<Seen>>>);
+pub(crate) struct MemoryAnchor(pub(crate) Arc<Mutex<Option<Seen>>>, pub(crate) Arc<AtomicU8>);
+
+fn unwritable() -> VaultError {
+    let source = std::io::ErrorKind::StorageFull.into();
+    VaultError::Anchor { location: "in memory".to_owned(), action: "raised", source }
+}
 
 impl Anchor for MemoryAnchor {
     fn location(&self) -> String {
@@ -22,7 +30,17 @@ impl Anchor for MemoryAnchor {
         Ok(*self.0.lock().unwrap())
     }
 
+    fn prepare(&self) -> Result<(), VaultError> {
+        match self.1.load(Ordering::SeqCst) {
+            1 => Err(unwritable()),
+            _ => Ok(()),
+        }
+    }
+
     fn raise(&self, to: Seen, create: bool) -> Result<(), VaultError> {
+        if self.1.load(Ordering::SeqCst) == 2 {
+            return Err(unwritable());
+        }
         let mut seen = self.0.lock().unwrap();
         match *seen {
             None if !create => return Err(VaultError::RolledBack { what: "the anchor is gone".to_owned() }),

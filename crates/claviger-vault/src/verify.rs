@@ -2,7 +2,7 @@
 //! on with what it can still reach.
 
 use crate::{
-    Damage, Fault, Progress, Vault, VaultError, VerifyReport, chain,
+    Damage, Fault, Progress, Seen, Vault, VaultError, VerifyReport, chain,
     format::{CredentialRecord, Leaf, PageRef, head::archive_id},
     index,
     marks::Marks,
@@ -13,38 +13,46 @@ use crate::{
 use claviger_envelope::{DataKeyEnvelope, ObjectKind};
 use claviger_types::{CredentialName, Digest, Link, ObjectId, ServiceName};
 
+/// How often a walk is begun again because others write, before that is an error.
+const MOST_WALKS: usize = 20;
+
 impl Vault {
     /// Reads everything that the head reaches. The report names every damaged object by service and credential where
     /// what is above it can still be read.
     pub fn verify(&self, progress: &dyn Progress) -> Result<VerifyReport, VaultError> {
         progress.begin("verifying", None);
         self.settled(|snapshot| {
+            let rolled_back = match self.anchored(snapshot) {
+                Ok(()) => None,
+                Err(VaultError::RolledBack { what }) => Some(what),
+                Err(error) => return Err(error),
+            };
             let (mut report, marks) = self.mark(snapshot, progress)?;
-            if let Err(VaultError::RolledBack { what }) = self.anchored(snapshot) {
-                report.rolled_back = Some(what);
-            }
+            report.rolled_back = rolled_back;
+            report.head = Some(Seen { epoch: snapshot.payload.epoch, digest: snapshot.digest });
             report.kept_heads = marks.heads;
             marks.all.unmarked(self.store.as_ref(), &mut |_| {
                 report.garbage += 1;
                 Ok(())
             })?;
-            Ok((report.damage.is_empty(), report))
+            Ok((report.damage.is_empty() && report.rolled_back.is_none(), report))
         })
     }
 
-    /// Runs a walk; damage that it finds counts only if the head stayed the same, since another writer deletes what
-    /// its own commit replaced.
+    /// Runs a walk; what it finds wrong counts only if the head stayed the same, since another writer deletes what its
+    /// own commit replaced and raises the anchors.
     fn settled<T>(
         &self,
         mut walk: impl FnMut(&Snapshot) -> Result<(bool, T), VaultError>,
     ) -> Result<T, VaultError> {
-        loop {
+        for _ in 0..MOST_WALKS {
             let snapshot = self.fresh()?;
             let (sound, outcome) = walk(&snapshot)?;
             if sound || self.fresh()?.digest == snapshot.digest {
                 return Ok(outcome);
             }
         }
+        Err(VaultError::Contended)
     }
 
     fn anchored(&self, snapshot: &Snapshot) -> Result<(), VaultError> {

@@ -24,7 +24,9 @@ impl Found {
     /// Finds a credential. Without a name it is the only one of its service.
     pub(crate) fn at(snapshot: &Snapshot, reference: &Reference) -> Result<Self, VaultError> {
         let missing = |what| VaultError::NotFound { what, reference: reference.clone() };
-        let leaf = snapshot.leaf(&reference.service)?.ok_or_else(|| missing(Missing::Service))?;
+        let service_only = || Reference { service: reference.service.clone(), name: None };
+        let no_service = || VaultError::NotFound { what: Missing::Service, reference: service_only() };
+        let leaf = snapshot.leaf(&reference.service)?.ok_or_else(no_service)?;
         let service = Service::load(snapshot, &leaf)?;
         let record = match &reference.name {
             Some(name) => service.find(snapshot, name.as_str())?,

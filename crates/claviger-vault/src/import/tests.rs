@@ -111,3 +111,24 @@ fn a_failure_anywhere_leaves_all_or_nothing() {
         }
     }
 }
+
+#[test]
+fn an_anchor_that_cannot_be_raised_loses_nothing() {
+    use std::sync::atomic::Ordering;
+    for (stage, written) in [(1, false), (2, true)] {
+        let (bench, vault) = Bench::new();
+        set(&vault, "service 1", "mine").unwrap();
+        bench.anchor.1.store(stage, Ordering::SeqCst);
+        let error = import(&vault, many(40, "value"), true).unwrap_err();
+        assert_eq!(matches!(error, VaultError::Unanchored { .. }), written, "{error}");
+        let outcome = set(&vault, "other", "value");
+        assert!(outcome.is_err());
+        bench.anchor.1.store(0, Ordering::SeqCst);
+        let vault = bench.open().unwrap();
+        assert_eq!(get(&vault, "service 1").unwrap(), if written { "value 1" } else { "mine" });
+        assert_eq!(get(&vault, "service 39").is_ok(), written);
+        assert_eq!(get(&vault, "other").is_ok(), written);
+        let report = vault.verify(&Silent).unwrap();
+        assert_eq!((report.damage.len(), report.garbage), (0, 0));
+    }
+}

@@ -104,3 +104,35 @@ fn a_lookup_is_never_answered_with_not_found_because_something_is_missing() {
         bench.put_back(&whole);
     }
 }
+
+#[test]
+fn an_anchor_that_cannot_be_read_is_an_error_of_verify_too() {
+    use crate::{Accept, FileAnchor};
+    let (bench, _vault) = Bench::new();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchor");
+    std::fs::write(&path, "no anchor").unwrap();
+    let mut parts = bench.parts();
+    parts.anchors = vec![Box::new(FileAnchor::new(path))];
+    let inspected = Vault::open_accepting(parts, Accept::Inspect).unwrap();
+    assert!(matches!(inspected.verify(&Silent), Err(VaultError::Anchor { .. })));
+}
+
+#[test]
+fn an_inspection_beside_a_writer_sees_no_roll_back() {
+    let (bench, vault) = Bench::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..300 {
+                set(&vault, &(n % 50).to_string(), "value").unwrap();
+            }
+        });
+        for _ in 0..15 {
+            let inspected = Vault::open_accepting(bench.parts(), crate::Accept::Inspect).unwrap();
+            match inspected.verify(&Silent) {
+                Ok(report) => assert_eq!((report.rolled_back, report.damage), (None, vec![])),
+                Err(error) => assert!(matches!(error, VaultError::Contended), "{error}"),
+            }
+        }
+    });
+}
