@@ -7,11 +7,13 @@ use claviger_token::{
 use claviger_types::Pin;
 use std::sync::Arc;
 
-/// The sources of the PIN of the token that this URI names.
+/// The sources of the PIN of the token that this URI names. A descriptor that was named is the only one: another PIN in
+/// its place would spend a try on what nobody meant.
 pub(crate) fn sources(uri: &Uri, fd: Option<u32>) -> Arc<dyn PinSource> {
     let mut sources: Vec<Box<dyn PinSource>> = Vec::new();
     if let Some(fd) = fd {
         sources.push(Box::new(PinFd::new(fd)));
+        return Arc::new(PinChain::new(sources));
     }
     if let Some(file) = &uri.pin_file {
         sources.push(Box::new(PinFile::new(file.clone())));

@@ -134,6 +134,12 @@ const fn help_for_legacy(error: &LegacyError) -> &'static str {
         }
         LegacyError::Damaged(_) => "use a copy of the file from before it was damaged",
         LegacyError::Name { .. } => "rename the service with the old program: a name has at most 1024 bytes",
+        LegacyError::Entry { .. } => {
+            "write that entry again with the old program, or take it out, and import again"
+        }
+        LegacyError::Shape { .. } => {
+            "if it is the old program's file, it was edited since: put that part right, or use a copy from before"
+        }
         _ => "name the old program's file: ~/.apex_agent_api_keys.enc",
     }
 }
@@ -195,6 +201,10 @@ fn help_for_vault(error: &VaultError) -> String {
         VaultError::RolledBack { .. } => ROLLED_BACK,
         VaultError::Anchor { .. } => {
             "check the file under `anchors` in the configuration, and who may write it"
+        }
+        VaultError::Unanchored { .. } => {
+            "do not write it again: it is in the vault. Make room for the anchor, or see who may write it; the next command \
+             raises it"
         }
         VaultError::Scratch(_) => "check TMPDIR and the space left there",
         VaultError::Token(TokenError::PinFileExposed { path }) => {

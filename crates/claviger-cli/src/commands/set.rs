@@ -90,6 +90,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
     let api = context.open()?;
     let kind = kind(args.kind, &args.reference, &input, api.as_ref())?;
     let value = value(kind, input)?;
+    if value.size() == 0 {
+        crate::report::note("the value has 0 bytes");
+    }
     let written =
         api.set(Set { reference: args.reference, value, cas: args.cas, max_versions: args.max_versions })?;
     report(&written, context)

@@ -28,15 +28,10 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     let bar = Bar::new();
     let report = api.verify(&bar)?;
     drop(bar);
-    // What `trust` wants to be told; elsewhere `status` shows it, and counting takes time.
-    let head = match &report.rolled_back {
-        Some(_) => Some(api.status()?.head.to_string()),
-        None => None,
-    };
     if context.json() {
-        output::print_json(&as_json(&report, head.as_deref()))?;
+        output::print_json(&as_json(&report))?;
     } else {
-        output::print(&as_text(&report, head.as_deref()))?;
+        output::print(&as_text(&report))?;
     }
     match (report.damage.len(), report.rolled_back) {
         (0, None) => Ok(()),
@@ -45,7 +40,7 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     }
 }
 
-fn as_json(report: &VerifyReport, head: Option<&str>) -> Value {
+fn as_json(report: &VerifyReport) -> Value {
     let damage = |damage: &Damage| {
         json!({
             "what": damage.what,
@@ -57,7 +52,8 @@ fn as_json(report: &VerifyReport, head: Option<&str>) -> Value {
         })
     };
     json!({
-        "head": head,
+        "head": report.head.map(|head| head.digest.to_string()),
+        "epoch": report.head.map(|head| head.epoch),
         "objects": report.objects,
         "services": report.services,
         "credentials": report.credentials,
@@ -68,7 +64,7 @@ fn as_json(report: &VerifyReport, head: Option<&str>) -> Value {
     })
 }
 
-fn as_text(report: &VerifyReport, head: Option<&str>) -> String {
+fn as_text(report: &VerifyReport) -> String {
     let mut lines = vec![format!(
         "{} in {}: {} read, {} kept",
         text::count(report.credentials, "credential"),
@@ -76,10 +72,12 @@ fn as_text(report: &VerifyReport, head: Option<&str>) -> String {
         text::count(report.objects, "object"),
         text::count(report.kept_heads, "earlier head"),
     )];
-    lines.extend(head.map(|head| format!("head {head}")));
+    lines.extend(report.head.map(|head| format!("head {}, epoch {}", head.digest, head.epoch)));
     if report.garbage > 0 {
         let garbage = text::count(report.garbage, "object");
-        lines.push(format!("{garbage} that nothing reaches; `claviger gc` removes them"));
+        lines.push(format!(
+            "{garbage} that nothing reaches; `claviger gc` removes them a day later, `claviger gc --now` at once"
+        ));
     }
     let rows: Vec<_> = report.damage.iter().map(damage_row).collect();
     lines.extend(text::table(&rows).lines().map(str::to_owned));
