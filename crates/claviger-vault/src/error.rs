@@ -171,7 +171,7 @@ impl Missing {
             Self::Service => format!("there is no service `{reference}`"),
             Self::Credential => format!("there is no credential `{reference}`"),
             Self::Version(n) => format!("there is no version {n} of `{reference}`"),
-            Self::Deleted(n) => format!("version {n} of `{reference}` is deleted; `undelete` brings it back"),
+            Self::Deleted(n) => format!("version {n} of `{reference}` is deleted"),
             Self::Destroyed(n) => format!("version {n} of `{reference}` is destroyed, for ever"),
         }
     }
