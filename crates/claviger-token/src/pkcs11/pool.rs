@@ -41,7 +41,6 @@ pub(super) struct KeyQuery {
 }
 
 pub(super) struct Pool {
-    module: Arc<Module>,
     uri: Uri,
     pin: Arc<dyn PinSource>,
     // Absent where no key is wanted yet: the pool that makes one.
@@ -52,6 +51,8 @@ pub(super) struct Pool {
     rebuilding: Mutex<()>,
     // The token refused the PIN: no further login is tried, whatever the source would answer.
     refused: AtomicBool,
+    // Last, because fields are dropped in order: sessions are closed before the module is finalised.
+    module: Arc<Module>,
 }
 
 #[derive(Default)]
