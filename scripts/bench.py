@@ -17,6 +17,7 @@ import lab
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ["CARGO_TARGET_DIR"])
 CLAVIGER = TARGET / "release" / "claviger"
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
 @dataclasses.dataclass
@@ -168,21 +169,17 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def document(text: str, quick: bool) -> str:
+def write(text: str, quick: bool) -> None:
+    """Puts the table between the marks in docs/performance.md; the words around them are people's."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    rounds = "one quick run" if quick else "one run"
-    return "\n".join([
-        "# Performance",
-        "",
-        "Written by `scripts/bench --write`; do not edit. Only the ratios mean anything on another machine: both sides of",
-        "each were measured in turns in the same run.",
-        "",
-        f"{datetime.date.today()}, commit {commit.stdout.strip() or 'unknown'}, {rounds}, {os.cpu_count()} cores,"
-        f" {peers.cpu_model()}, {platform.freedesktop_os_release()['PRETTY_NAME']}.",
-        "",
-        text,
-        "",
-    ])
+    measured = (
+        f"{datetime.date.today()}, commit {commit.stdout.strip() or 'unknown'}{', --quick' if quick else ''},"
+        f" {os.cpu_count()} cores, {peers.cpu_model()}, {platform.freedesktop_os_release()['PRETTY_NAME']}."
+    )
+    page = ROOT / "docs" / "performance.md"
+    before, rest = page.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    page.write_text(f"{before}{BEGIN}\n{measured}\n\n{text}\n{END}{after}")
 
 
 def main() -> int:
@@ -204,7 +201,7 @@ def main() -> int:
     text = table(rows)
     print(text)
     if arguments.write:
-        (ROOT / "docs" / "performance.md").write_text(document(text, arguments.quick))
+        write(text, arguments.quick)
     return 1 if any(row.met is False for row in rows) else 0
 
 
