@@ -85,6 +85,14 @@ id! {
     /// An enrolled token key that data keys are wrapped to.
     RecipientId
 }
+id! {
+    /// A key on a token that signs for the vault.
+    SignerId
+}
+id! {
+    /// A machine and user that opens the vault: whoever shares a configuration and its anchors.
+    HostId
+}
 
 impl ServiceId {
     /// The place of the vault key in external AAD, where a service id would stand.

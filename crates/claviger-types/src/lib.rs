@@ -14,7 +14,7 @@ mod value;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use digest::{Digest, Link};
 pub use entropy::{Entropy, EntropyError, OsEntropy, SeededEntropy};
-pub use ids::{CredentialId, IdError, ObjectId, RecipientId, ServiceId, VaultId};
+pub use ids::{CredentialId, HostId, IdError, ObjectId, RecipientId, ServiceId, SignerId, VaultId};
 pub use keywrap::{EcPoint, Scheme, UnknownScheme, WrappedCek};
 pub use name::{CredentialName, MAX_NAME_BYTES, NameError, ServiceName};
 pub use reference::{Reference, ReferenceError};
