@@ -1,8 +1,8 @@
 //! Token drivers: a key-encryption key that never leaves its token, and what the vault needs of it.
 //!
-//! [`Token`] is the border: wrap, unwrap, describe. [`pkcs11`] drives real tokens (feature `pkcs11`, on by default),
-//! [`software`] is the half of the schemes that needs none. [`Uri`] says which token is meant, [`PinSource`] where its PIN
-//! comes from.
+//! [`Token`] is the border: wrap, unwrap, describe; [`AnchorSlot`] and [`Signer`] are for what only some tokens can.
+//! [`pkcs11`] drives real tokens (feature `pkcs11`, on by default), [`software`] is the half of the schemes that needs none.
+//! [`Uri`] says which token is meant, [`PinSource`] where its PIN comes from.
 
 mod error;
 mod pin;
@@ -15,7 +15,8 @@ pub use error::TokenError;
 pub use pin::{PinChain, PinCredential, PinFd, PinFile, PinPrompt, PinSource, PinTries};
 pub use uri::Uri;
 
-use claviger_types::{EcPoint, Key256, RecipientId, Scheme, WrappedCek};
+use claviger_types::{Digest, EcPoint, Key256, RecipientId, Scheme, SignerId, WrappedCek};
+use std::sync::Arc;
 
 /// The public half of a key pair on a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,4 +79,40 @@ pub trait Token: Send + Sync {
 
     /// Unwraps what [`Token::wrap`], or anybody with the public key, wrapped.
     fn unwrap(&self, wrapped: &WrappedCek, context: &[u8]) -> Result<Unwrapped, TokenError>;
+
+    /// Another key on the same token, by the recipient that it is (its `CKA_ID`) and without a second login.
+    /// [`TokenError::KeyMissing`] where the token has none.
+    fn sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<Arc<dyn Token>, TokenError> {
+        let _ = scheme;
+        Err(TokenError::KeyMissing { key: recipient.to_string() })
+    }
+}
+
+/// Small private objects that a token keeps for the vault: anchors.
+pub trait AnchorSlot: Send + Sync {
+    /// Where that is, for messages: the token's label and serial number.
+    fn location(&self) -> String;
+
+    /// Every value kept under this name: none, one, or more where a write was cut short between keeping the new and
+    /// removing the old, or where several wrote at once. In no order.
+    fn read(&self, name: &str) -> Result<Vec<Vec<u8>>, TokenError>;
+
+    /// Keeps this value under the name, and then removes those that were there before. Where it fails, the earlier ones are
+    /// still there, or the new one is.
+    fn write(&self, name: &str, value: &[u8]) -> Result<(), TokenError>;
+
+    /// Removes all values under the name.
+    fn remove(&self, name: &str) -> Result<(), TokenError>;
+}
+
+/// A P-256 key on a token that signs for the vault: ECDSA with SHA-256, ES256 (RFC 9053, section 2.1).
+pub trait Signer: Send + Sync {
+    /// Which signer it is; its bytes are the key's `CKA_ID`.
+    fn id(&self) -> SignerId;
+
+    /// The public half.
+    fn public_key(&self) -> EcPoint;
+
+    /// The signature of what has this SHA-256 digest: r and s, big-endian, 32 bytes each.
+    fn sign(&self, digest: &Digest) -> Result<[u8; 64], TokenError>;
 }
