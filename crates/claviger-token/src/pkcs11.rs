@@ -8,6 +8,7 @@ mod enrol;
 mod fault;
 mod ffi;
 mod kek;
+mod login;
 mod module;
 mod operation;
 mod pool;

@@ -3,6 +3,7 @@
 use super::{
     fault::Fault,
     kek::{self, Made},
+    login::{self, Login},
     module::Module,
     pool::{KeyQuery, Pool},
     profile::{Profile, TestBlob},
@@ -13,7 +14,11 @@ use super::{
 };
 use crate::{KeyDescription, PinSource, TokenError, Uri};
 use claviger_types::{Entropy, Key256, RecipientId, Scheme};
-use cryptoki::{object::ObjectHandle, session::Session};
+use cryptoki::{
+    error::RvError,
+    object::{Attribute, ObjectHandle},
+    session::Session,
+};
 use std::{path::Path, sync::Arc};
 
 /// A KEK that is to be made.
@@ -49,14 +54,14 @@ pub fn generate(
     new: &NewKek,
 ) -> Result<(Pkcs11Token, SelfTestReport), TokenError> {
     let module = Module::open(module)?;
-    let keyless = Pool::attach(Arc::clone(&module), uri.clone(), Arc::clone(&access.pin), None)?;
+    let keyless = Pool::attach(module, uri.clone(), Login::new(&access.pin), None)?;
     let schemes = Scheme::ALL.into_iter().filter(|scheme| match new.scheme {
         Some(wanted) => *scheme == wanted,
         None => *scheme != Scheme::RsaOaepSha1 || new.allow_sha1,
     });
     let mut tried = Vec::new();
     for scheme in schemes {
-        match generate_as(&module, &keyless, uri, access, new, scheme) {
+        match generate_as(&keyless, access, new, scheme) {
             Err(
                 error @ (TokenError::ModuleFailed { .. }
                 | TokenError::CorruptWrappedKey
@@ -70,9 +75,7 @@ pub fn generate(
 }
 
 fn generate_as(
-    module: &Arc<Module>,
     keyless: &Pool,
-    uri: &Uri,
     access: &Access,
     new: &NewKek,
     scheme: Scheme,
@@ -80,8 +83,9 @@ fn generate_as(
     let writer = keyless.writer()?;
     let made = kek::make(&writer, scheme, new.recipient, &new.label)?;
     let outcome = kek::read_back(&writer, &made).and_then(|()| {
-        let uri = Uri { id: None, object: None, ..uri.clone() };
-        let token = attach(Arc::clone(module), uri, access, new.recipient, scheme, None)?;
+        let serial = keyless.summary()?.serial;
+        let entropy = SharedEntropy(Arc::clone(&access.entropy));
+        let token = beside(keyless, &serial, entropy, new.recipient, scheme)?;
         let mut report = self_test(&token)?;
         report.note_strictness(made.strictness);
         Ok((token, report))
@@ -101,6 +105,26 @@ fn destroy(session: &Session, made: &Made) -> Result<(), Fault> {
     outcome
 }
 
+/// Destroys what fits the template, and looks that nothing does any more; whether anything did.
+fn destroy_all(session: &Session, template: &[Attribute]) -> Result<bool, TokenError> {
+    let found = kek::find_all(session, template)?;
+    for object in &found {
+        match destroy_object(session, *object) {
+            // Another program was quicker.
+            Err(Fault { rv: RvError::ObjectHandleInvalid, .. }) => {}
+            outcome => outcome?,
+        }
+    }
+    if kek::find_all(session, template)?.is_empty() { Ok(!found.is_empty()) } else { Err(still_there()) }
+}
+
+fn still_there() -> TokenError {
+    TokenError::ModuleFailed {
+        function: "C_DestroyObject",
+        ckr: "CKR_OK, but the key is still there".to_owned(),
+    }
+}
+
 fn destroy_object(session: &Session, object: ObjectHandle) -> Result<(), Fault> {
     session.destroy_object(object).map_err(|error| Fault::of("C_DestroyObject", &error))
 }
@@ -117,37 +141,50 @@ pub fn open(
     scheme: Scheme,
     profile: &str,
 ) -> Result<Pkcs11Token, TokenError> {
-    attach(Module::open(module)?, uri.clone(), access, recipient, scheme, Profile::parse(profile))
-}
-
-fn attach(
-    module: Arc<Module>,
-    uri: Uri,
-    access: &Access,
-    recipient: RecipientId,
-    scheme: Scheme,
-    profile: Option<Profile>,
-) -> Result<Pkcs11Token, TokenError> {
     let id = uri.id.clone().unwrap_or_else(|| recipient.as_bytes().to_vec());
     let query = KeyQuery {
         template: template::query(scheme, &id, uri.object.as_deref()),
         shown: uri.object.clone().unwrap_or_else(|| recipient.to_string()),
     };
-    let pool = Pool::attach(module, uri, Arc::clone(&access.pin), Some(query))?;
+    let pool = Pool::attach(Module::open(module)?, uri.clone(), Login::new(&access.pin), Some(query))?;
+    let entropy = SharedEntropy(Arc::clone(&access.entropy));
+    attach(pool, entropy, &id, recipient, scheme, Profile::parse(profile))
+}
+
+/// The KEK of this recipient on the token that the pool is on already, and on no other.
+fn beside(
+    pool: &Pool,
+    serial: &str,
+    entropy: SharedEntropy,
+    recipient: RecipientId,
+    scheme: Scheme,
+) -> Result<Pkcs11Token, TokenError> {
+    let id = recipient.as_bytes();
+    let query = KeyQuery { template: template::query(scheme, id, None), shown: recipient.to_string() };
+    attach(pool.beside(serial, Some(query))?, entropy, id, recipient, scheme, None)
+}
+
+fn attach(
+    pool: Pool,
+    entropy: SharedEntropy,
+    id: &[u8],
+    recipient: RecipientId,
+    scheme: Scheme,
+    profile: Option<Profile>,
+) -> Result<Pkcs11Token, TokenError> {
     let slots::TokenSummary { label, serial, .. } = pool.summary()?;
     let lease = pool.lease()?;
     let (session, key) = (lease.session()?, lease.key()?);
     let description = KeyDescription {
         recipient,
         scheme,
-        public_key: kek::public_key(session, scheme, &id)?,
+        public_key: kek::public_key(session, scheme, id)?,
         token_label: label,
         token_serial: serial,
         key_label: kek::label(session, key)?,
         profile: String::new(),
     };
     lease.give_back();
-    let entropy = SharedEntropy(Arc::clone(&access.entropy));
     let mut token = Pkcs11Token { pool, description, profile: Profile::default(), entropy };
     token.profile = match profile {
         Some(profile) => profile,
@@ -222,11 +259,26 @@ impl Pkcs11Token {
         }
         match self.pool.rebuild(version, None) {
             Err(TokenError::KeyMissing { .. }) => Ok(()),
-            Ok(()) => Err(TokenError::ModuleFailed {
-                function: "C_DestroyObject",
-                ckr: "CKR_OK, but the key is still there".to_owned(),
-            }),
+            Ok(()) => Err(still_there()),
             Err(error) => Err(error),
         }
+    }
+    /// Another key on the same token, without a second login; the module is probed anew for it.
+    pub fn sibling_key(&self, recipient: RecipientId, scheme: Scheme) -> Result<Self, TokenError> {
+        beside(&self.pool, &self.description.token_serial, self.entropy.clone(), recipient, scheme)
+    }
+
+    /// Destroys that key on the same token, both halves of a pair, and looks that it is gone: `true`, it was there; `false`,
+    /// it was absent already. Whatever is wrapped to it alone is lost.
+    pub fn destroy_sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
+        let pool = self.pool.beside(&self.description.token_serial, None)?;
+        let writer = pool.writer()?;
+        let key = template::query(scheme, recipient.as_bytes(), None);
+        let was_there = destroy_all(&writer, &key)?;
+        if !scheme.is_symmetric() {
+            destroy_all(&writer, &template::public_query(recipient.as_bytes()))?;
+        }
+        login::sees_all(pool.module(), &writer)?;
+        Ok(was_there)
     }
 }

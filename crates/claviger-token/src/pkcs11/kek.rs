@@ -8,7 +8,7 @@ use crate::{PublicKey, TokenError};
 use claviger_types::{EcPoint, RecipientId, Scheme};
 use cryptoki::{
     error::RvError,
-    object::{Attribute, AttributeType, ObjectClass, ObjectHandle},
+    object::{Attribute, AttributeType, ObjectHandle},
     session::Session,
 };
 
@@ -140,11 +140,22 @@ pub(super) fn public_key(
 }
 
 pub(super) fn public_object(session: &Session, id: &[u8]) -> Result<Option<ObjectHandle>, Fault> {
-    let template = [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Id(id.to_vec())];
-    session
-        .find_objects(&template)
-        .map(|mut found| found.pop())
-        .map_err(|error| Fault::of("C_FindObjects", &error))
+    Ok(find_all(session, &template::public_query(id))?.pop())
+}
+
+/// Every object of this template. Objects that other processes destroy meanwhile make a search stumble: it starts over.
+pub(super) fn find_all(session: &Session, template: &[Attribute]) -> Result<Vec<ObjectHandle>, Fault> {
+    let mut tries = 3;
+    loop {
+        let fault = match session.find_objects(template) {
+            Ok(found) => return Ok(found),
+            Err(error) => Fault::of("C_FindObjects", &error),
+        };
+        tries -= 1;
+        if tries == 0 || !matches!(fault.rv, RvError::ObjectHandleInvalid) {
+            return Err(fault);
+        }
+    }
 }
 
 /// The point in a `CKA_EC_POINT`: an uncompressed SEC 1 point, in a DER octet string or, with some modules, bare.

@@ -7,23 +7,21 @@
 
 use super::{
     fault::Fault,
+    kek,
+    login::Login,
     module::{Module, with_patience},
     slots::{self, TokenSummary},
 };
-use crate::{PinPrompt, PinSource, PinTries, TokenError, Uri};
-use claviger_types::Pin;
+use crate::{TokenError, Uri};
 use cryptoki::{
     error::RvError,
     object::{Attribute, ObjectHandle},
-    session::{Session, SessionState},
+    session::Session,
     slot::Slot,
 };
 use std::{
     fmt, mem,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -42,15 +40,13 @@ pub(super) struct KeyQuery {
 
 pub(super) struct Pool {
     uri: Uri,
-    pin: Arc<dyn PinSource>,
+    login: Login,
     // Absent where no key is wanted yet: the pool that makes one.
     key: Option<KeyQuery>,
     state: Mutex<State>,
     returned: Condvar,
     // Held by the one thread that rebuilds; always taken before `state`.
     rebuilding: Mutex<()>,
-    // The token refused the PIN: no further login is tried, whatever the source would answer.
-    refused: AtomicBool,
     // Last, because fields are dropped in order: sessions are closed before the module is finalised.
     module: Arc<Module>,
 }
@@ -89,21 +85,28 @@ impl Pool {
     pub(super) fn attach(
         module: Arc<Module>,
         uri: Uri,
-        pin: Arc<dyn PinSource>,
+        login: Login,
         key: Option<KeyQuery>,
     ) -> Result<Self, TokenError> {
         let pool = Self {
             module,
             uri,
-            pin,
+            login,
             key,
             state: Mutex::default(),
             returned: Condvar::new(),
             rebuilding: Mutex::new(()),
-            refused: AtomicBool::new(false),
         };
         pool.rebuild(0, None)?;
         Ok(pool)
+    }
+
+    /// A second pool on the token with this serial number, for another key or none. The login is the token's and stands
+    /// already; where it was lost, both ask the same source.
+    pub(super) fn beside(&self, serial: &str, key: Option<KeyQuery>) -> Result<Self, TokenError> {
+        let serial = if serial.is_empty() { self.uri.serial.clone() } else { Some(serial.to_owned()) };
+        let uri = Uri { serial, ..self.uri.of_token() };
+        Self::attach(Arc::clone(&self.module), uri, self.login.clone(), key)
     }
 
     pub(super) fn module(&self) -> &Module {
@@ -239,7 +242,11 @@ impl Pool {
 
     /// The login and the key, on an anchor that stands.
     fn settle(&self, anchor: Session, slot: Slot) -> Result<Live, TokenError> {
-        self.log_in(&anchor, slot)?;
+        // kryoptic 1.5.4 locks up when one thread logs in while another unwraps. Nobody begins a call while this thread
+        // rebuilds, so it is enough to see out those that have begun.
+        self.login.log_in(&self.module, &anchor, slot, || {
+            self.is_idle();
+        })?;
         let key = self.find(&anchor)?;
         Ok(Live { anchor, slot, key })
     }
@@ -288,80 +295,9 @@ impl Pool {
         }
     }
 
-    fn log_in(&self, session: &Session, slot: Slot) -> Result<(), TokenError> {
-        let state = session.get_session_info().map(|info| info.session_state());
-        if matches!(state, Ok(SessionState::RoUser | SessionState::RwUser)) {
-            return Ok(());
-        }
-        if self.refused.load(Ordering::SeqCst) {
-            return Err(TokenError::PinIncorrect { tries_left: None });
-        }
-        if !slots::wants_login(&self.module, slot)? {
-            return Ok(());
-        }
-        let token = slots::summary(&self.module, slot)?;
-        if token.tries == PinTries::Locked {
-            return Err(TokenError::PinLocked);
-        }
-        let given = if token.pin_pad { None } else { Some(self.ask(&token)?) };
-        // kryoptic 1.5.4 locks up when one thread logs in while another unwraps. Nobody begins a call while this thread
-        // rebuilds, so it is enough to see out those that have begun.
-        self.is_idle();
-        let outcome = self.module.raw.login(session.handle(), given.as_ref().map(Pin::expose));
-        drop(given);
-        match outcome {
-            Ok(()) | Err(Fault { rv: RvError::UserAlreadyLoggedIn, .. }) => Ok(()),
-            Err(fault) => Err(self.login_refused(fault, slot)),
-        }
-    }
-
-    fn ask(&self, token: &TokenSummary) -> Result<Pin, TokenError> {
-        if !token.pin_set {
-            return Err(TokenError::PinUnavailable {
-                reason: format!("token `{}` has no user PIN yet; set one with the SO PIN", token.label),
-            });
-        }
-        self.pin.pin(&PinPrompt {
-            token_label: token.label.clone(),
-            token_serial: token.serial.clone(),
-            tries: token.tries,
-        })
-    }
-
-    fn login_refused(&self, fault: Fault, slot: Slot) -> TokenError {
-        match fault.rv {
-            RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange => {
-                self.refused.store(true, Ordering::SeqCst);
-                match slots::summary(&self.module, slot).map(|token| token.tries) {
-                    Ok(PinTries::Locked) => TokenError::PinLocked,
-                    Ok(PinTries::Final) => TokenError::PinIncorrect { tries_left: Some(1) },
-                    _ => TokenError::PinIncorrect { tries_left: None },
-                }
-            }
-            RvError::PinLocked => TokenError::PinLocked,
-            RvError::PinExpired => TokenError::PinUnavailable {
-                reason: "it has expired; change it with the token's tool".to_owned(),
-            },
-            _ => fault.into(),
-        }
-    }
-
     fn find(&self, session: &Session) -> Result<Option<ObjectHandle>, TokenError> {
         let Some(query) = &self.key else { return Ok(None) };
-        // Objects that other processes destroy meanwhile make a search stumble: it starts over.
-        let mut tries = 3;
-        let mut found = loop {
-            match session.find_objects(&query.template) {
-                Ok(found) => break found,
-                Err(error) => {
-                    let fault = Fault::of("C_FindObjects", &error);
-                    tries -= 1;
-                    if tries == 0 || !matches!(fault.rv, RvError::ObjectHandleInvalid) {
-                        return Err(fault.into());
-                    }
-                }
-            }
-        };
+        let mut found = kek::find_all(session, &query.template)?;
         match (found.pop(), found.len()) {
             (Some(key), 0) => Ok(Some(key)),
             (None, _) => Err(TokenError::KeyMissing { key: query.shown.clone() }),

@@ -122,6 +122,11 @@ pub(super) fn query(scheme: Scheme, id: &[u8], label: Option<&str>) -> Vec<Attri
     template
 }
 
+/// By which a pair's public half is found.
+pub(super) fn public_query(id: &[u8]) -> [Attribute; 2] {
+    [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Id(id.to_vec())]
+}
+
 const fn class(scheme: Scheme) -> ObjectClass {
     if scheme.is_symmetric() { ObjectClass::SECRET_KEY } else { ObjectClass::PRIVATE_KEY }
 }

@@ -7,7 +7,7 @@ use super::{
     profile::{Profile, TestBlob},
 };
 use crate::{KeyDescription, Token, TokenError, Unwrapped, software};
-use claviger_types::{Entropy, Key256, Scheme, WrappedCek};
+use claviger_types::{Entropy, Key256, RecipientId, Scheme, WrappedCek};
 use cryptoki::error::RvError;
 use std::sync::Arc;
 
@@ -75,6 +75,10 @@ impl Token for Pkcs11Token {
             Err(Failure::Token(error)) => Err(error),
             Err(failure) => self.judge(wrapped, context, failure),
         }
+    }
+
+    fn sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<Arc<dyn Token>, TokenError> {
+        Ok(Arc::new(self.sibling_key(recipient, scheme)?))
     }
 }
 

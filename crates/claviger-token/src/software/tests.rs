@@ -241,3 +241,37 @@ fn nothing_is_wrapped_without_randomness() {
         assert!(matches!(outcome, Err(TokenError::Entropy(_))), "{scheme}: {outcome:?}");
     }
 }
+
+#[test]
+fn keys_of_one_token_find_each_other_until_they_are_destroyed() {
+    let other = RecipientId::from_bytes([9; 16]);
+    for scheme in Scheme::ALL {
+        let first = token(Scheme::A256Kw);
+        let second = first.generate_beside(other, scheme).unwrap();
+        assert_eq!(second.describe().token_serial, first.describe().token_serial);
+        let cek = fresh();
+        let wrapped = second.wrap(&cek, CONTEXT).unwrap();
+        let found = first.sibling(other, scheme).unwrap();
+        assert_eq!(found.describe(), second.describe());
+        match found.unwrap(&wrapped, CONTEXT).unwrap() {
+            Unwrapped::Key(key) => assert!(key.same_as(&cek)),
+            Unwrapped::NotMine => panic!("{scheme}: not mine"),
+        }
+        assert!(found.sibling(recipient(), Scheme::A256Kw).is_ok(), "the way back");
+
+        let missing = |outcome| matches!(outcome, Err(TokenError::KeyMissing { .. }));
+        let another_scheme = if scheme == Scheme::A256Gcm { Scheme::A256Kw } else { Scheme::A256Gcm };
+        assert!(missing(first.sibling(other, another_scheme).map(|_| ())));
+        assert!(missing(token(Scheme::A256Kw).sibling(other, scheme).map(|_| ())), "another token");
+        assert!(first.generate_beside(other, scheme).is_err(), "two keys of one recipient");
+
+        assert!(first.destroy(other));
+        assert!(!first.destroy(other), "destroyed twice");
+        assert!(missing(first.sibling(other, scheme).map(|_| ())));
+        for gone in [&second as &dyn crate::Token, found.as_ref()] {
+            assert!(missing(gone.unwrap(&wrapped, CONTEXT).map(|_| ())), "{scheme}");
+            assert!(missing(gone.wrap(&cek, CONTEXT).map(|_| ())), "{scheme}");
+        }
+        assert!(first.wrap(&cek, CONTEXT).is_ok(), "the other key went with it");
+    }
+}

@@ -9,6 +9,7 @@ mod access;
 mod kek;
 mod lab;
 mod loss;
+mod siblings;
 mod wrapping;
 
 /// One test per line, in a module per provider: `name: function(scheme)` or `name: function`.
@@ -77,6 +78,13 @@ contract! { softhsm = SoftHsm {
     a256kw_key_destroyed_elsewhere: loss::key_destroyed_elsewhere(A256Kw);
     ecdh_key_destroyed_elsewhere: loss::key_destroyed_elsewhere(EcdhEsA256Kw);
     another_key_in_its_place: loss::another_key_in_its_place;
+    siblings: siblings::a_sibling_is_found_without_a_second_pin;
+    missing_sibling: siblings::a_sibling_that_is_not_there_is_missing;
+    siblings_and_uris: siblings::what_the_uri_says_of_one_key_is_not_said_of_its_sibling;
+    second_enrolment: siblings::a_second_enrolment_asks_for_no_pin;
+    refused_for_siblings: siblings::a_refused_pin_is_refused_for_all_siblings;
+    destroyed_sibling: siblings::a_destroyed_sibling_is_gone_and_the_other_stays;
+    absence_and_login: siblings::a_lost_login_is_no_proof_of_absence;
     pulled_and_put_back: loss::token_directory_pulled_and_put_back;
 } }
 
@@ -125,4 +133,11 @@ contract! { kryoptic = Kryoptic {
     a256kw_key_destroyed_elsewhere: loss::key_destroyed_elsewhere(A256Kw);
     ecdh_key_destroyed_elsewhere: loss::key_destroyed_elsewhere(EcdhEsA256Kw);
     another_key_in_its_place: loss::another_key_in_its_place;
+    siblings: siblings::a_sibling_is_found_without_a_second_pin;
+    missing_sibling: siblings::a_sibling_that_is_not_there_is_missing;
+    siblings_and_uris: siblings::what_the_uri_says_of_one_key_is_not_said_of_its_sibling;
+    second_enrolment: siblings::a_second_enrolment_asks_for_no_pin;
+    refused_for_siblings: siblings::a_refused_pin_is_refused_for_all_siblings;
+    destroyed_sibling: siblings::a_destroyed_sibling_is_gone_and_the_other_stays;
+    absence_and_login: siblings::a_lost_login_is_no_proof_of_absence;
 } }

@@ -1,0 +1,139 @@
+//! Several keys on one token behind one login: made, found, destroyed.
+
+use crate::lab::{CONTEXT, Counting, Lab, access, fresh, key, objects};
+use claviger_token::{Token as _, TokenError, Unwrapped, pkcs11};
+use claviger_types::{OsEntropy, RecipientId, Scheme};
+use cryptoki::object::ObjectClass;
+
+/// Schemes that both modules have, a symmetric one and a pair.
+const SCHEMES: [Scheme; 3] = [Scheme::A256Kw, Scheme::A256Gcm, Scheme::EcdhEsA256Kw];
+
+pub(crate) fn a_sibling_is_found_without_a_second_pin(lab: &Lab<'_>) {
+    let first = lab.generate(Scheme::A256Kw);
+    for scheme in SCHEMES {
+        let made = lab.generate(scheme);
+        let cek = fresh();
+        let wrapped = made.wrap(&cek, CONTEXT).unwrap();
+        let recipient = made.describe().recipient;
+        drop(made);
+        let sibling = first.sibling(recipient, scheme).unwrap();
+        assert_eq!((sibling.describe().recipient, sibling.describe().scheme), (recipient, scheme));
+        assert_eq!(sibling.describe().token_serial, first.describe().token_serial);
+        match sibling.unwrap(&wrapped, CONTEXT).unwrap() {
+            Unwrapped::Key(key) => assert!(key.same_as(&cek)),
+            Unwrapped::NotMine => panic!("{scheme}: not mine"),
+        }
+        let again = sibling.wrap(&cek, CONTEXT).unwrap();
+        assert!(matches!(sibling.unwrap(&again, CONTEXT), Ok(Unwrapped::Key(key)) if key.same_as(&cek)));
+        assert!(sibling.sibling(first.describe().recipient, Scheme::A256Kw).is_ok(), "the way back");
+    }
+    assert_eq!(lab.pin.asked(), 1);
+}
+
+pub(crate) fn a_sibling_that_is_not_there_is_missing(lab: &Lab<'_>) {
+    let first = lab.generate(Scheme::A256Kw);
+    let absent = RecipientId::random(&OsEntropy).unwrap();
+    for scheme in Scheme::ALL {
+        let outcome = first.sibling(absent, scheme).map(|_| ());
+        assert!(
+            matches!(&outcome, Err(TokenError::KeyMissing { key }) if *key == absent.to_string()),
+            "{outcome:?}"
+        );
+    }
+    assert_eq!(lab.pin.asked(), 1);
+}
+
+/// The URI of the first key names it by label and id, which must not be asked of the second.
+pub(crate) fn what_the_uri_says_of_one_key_is_not_said_of_its_sibling(lab: &Lab<'_>) {
+    let (made, other) = (lab.generate(Scheme::A256Kw), lab.generate(Scheme::EcdhEsA256Kw));
+    let (recipient, other) = (made.describe().recipient, other.describe().recipient);
+    let uri = claviger_token::Uri {
+        id: Some(recipient.as_bytes().to_vec()),
+        object: Some("claviger".to_owned()),
+        object_type: Some("secret-key".to_owned()),
+        ..lab.uri.clone()
+    };
+    let first =
+        pkcs11::open(lab.instance.module(), &uri, &lab.access, recipient, Scheme::A256Kw, "").unwrap();
+    let sibling = first.sibling(other, Scheme::EcdhEsA256Kw).unwrap();
+    assert_eq!(sibling.describe().recipient, other);
+}
+
+/// The login belongs to the token, not to whoever asked for it first.
+pub(crate) fn a_second_enrolment_asks_for_no_pin(lab: &Lab<'_>) {
+    let first = lab.generate(Scheme::A256Kw);
+    let silent = Counting::new("000000");
+    let new = pkcs11::NewKek {
+        recipient: RecipientId::random(&OsEntropy).unwrap(),
+        label: "the next one".to_owned(),
+        scheme: None,
+        allow_sha1: false,
+    };
+    let (second, _) = pkcs11::generate(lab.instance.module(), &lab.uri, &access(&silent), &new).unwrap();
+    assert_eq!((lab.pin.asked(), silent.asked()), (1, 0));
+    let cek = fresh();
+    let wrapped = second.wrap(&cek, CONTEXT).unwrap();
+    drop(first);
+    assert!(key(&second, &wrapped).same_as(&cek));
+    assert_eq!(silent.asked(), 0);
+}
+
+/// A PIN that one was refused with, the other does not spend a try on.
+pub(crate) fn a_refused_pin_is_refused_for_all_siblings(lab: &Lab<'_>) {
+    let made = lab.generate(Scheme::A256Kw);
+    let description = made.describe().clone();
+    let wrong = Counting::new("000000");
+    let open = |recipient, scheme| {
+        pkcs11::open(
+            lab.instance.module(),
+            &lab.uri,
+            &access(&wrong),
+            recipient,
+            scheme,
+            &description.profile,
+        )
+    };
+    let first = open(description.recipient, description.scheme).unwrap();
+    let sibling = first.sibling(description.recipient, description.scheme).unwrap();
+    let wrapped = made.wrap(&fresh(), CONTEXT).unwrap();
+    lab.beside().logout().unwrap();
+    for token in [&first as &dyn claviger_token::Token, sibling.as_ref()] {
+        let outcome = token.unwrap(&wrapped, CONTEXT);
+        assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{outcome:?}");
+    }
+    let outcome = first.sibling(description.recipient, description.scheme).map(|_| ());
+    assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{outcome:?}");
+    assert_eq!(wrong.asked(), 1);
+}
+
+pub(crate) fn a_destroyed_sibling_is_gone_and_the_other_stays(lab: &Lab<'_>) {
+    let first = lab.generate(Scheme::A256Gcm);
+    for scheme in SCHEMES {
+        let made = lab.generate(scheme);
+        let recipient = made.describe().recipient;
+        let wrapped = made.wrap(&fresh(), CONTEXT).unwrap();
+        assert!(first.destroy_sibling(recipient, scheme).unwrap(), "{scheme}");
+        assert!(!first.destroy_sibling(recipient, scheme).unwrap(), "{scheme}: twice");
+        let outcome = first.sibling(recipient, scheme).map(|_| ());
+        assert!(matches!(outcome, Err(TokenError::KeyMissing { .. })), "{scheme}: {outcome:?}");
+        let outcome = made.unwrap(&wrapped, CONTEXT);
+        assert!(matches!(outcome, Err(TokenError::KeyMissing { .. })), "{scheme}: {outcome:?}");
+    }
+    let beside = lab.beside();
+    for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+        assert!(objects(&beside, class).is_empty());
+    }
+    assert_eq!(objects(&beside, ObjectClass::SECRET_KEY).len(), 1, "another key went with it");
+    let cek = fresh();
+    assert!(key(&first, &first.wrap(&cek, CONTEXT).unwrap()).same_as(&cek));
+    assert_eq!(lab.pin.asked(), 1);
+}
+
+/// Without the login a search shows no private key. That must not pass for its absence.
+pub(crate) fn a_lost_login_is_no_proof_of_absence(lab: &Lab<'_>) {
+    let first = lab.generate(Scheme::A256Kw);
+    let second = lab.generate(Scheme::A256Gcm).describe().recipient;
+    lab.beside().logout().unwrap();
+    assert!(first.destroy_sibling(second, Scheme::A256Gcm).unwrap());
+    assert_eq!(lab.pin.asked(), 2);
+}
