@@ -4,7 +4,9 @@
 
 pub(crate) mod processes;
 
-use crate::{Commit, MAX_COMMIT_OBJECTS, MAX_HEAD_BYTES, MAX_OBJECT_BYTES, Object, Store, StoreError};
+use crate::{
+    Commit, Erasure, MAX_COMMIT_OBJECTS, MAX_HEAD_BYTES, MAX_OBJECT_BYTES, Object, Store, StoreError,
+};
 use claviger_types::{Digest, ManualClock, ObjectId, OsEntropy, Timestamp};
 use std::{
     any::Any,
@@ -39,7 +41,10 @@ macro_rules! suite {
             what_is_too_large_is_refused,
             one_of_many_threads_wins_each_round,
             readers_see_whole_commits_only,
-            watching_sees_commits_and_times_out
+            watching_sees_commits_and_times_out,
+            one_at_a_time_has_the_work_lock,
+            an_erasure_is_noted_until_it_succeeds,
+            erasing_takes_nothing_that_is_there
         );
     };
     ($fresh:path, $($name:ident),+) => {
@@ -311,4 +316,55 @@ pub(crate) fn watching_sees_commits_and_times_out(Fresh { store, .. }: &Fresh) {
     assert_eq!(store.commit(Some(b"1"), b"3", &[object("a")], &[]).unwrap(), Commit::Conflict);
     assert_eq!(store.head().unwrap().as_deref(), Some(b"2".as_slice()));
     assert_eq!(store.watch(Some(third), Duration::ZERO).unwrap(), third);
+}
+
+pub(crate) fn one_at_a_time_has_the_work_lock(Fresh { store, .. }: &Fresh) {
+    let held = store.work_lock().unwrap().unwrap();
+    let start = Instant::now();
+    assert!(store.work_lock().unwrap().is_none());
+    assert!(start.elapsed() < Duration::from_secs(1));
+    thread::scope(|scope| {
+        scope.spawn(|| assert!(store.work_lock().unwrap().is_none()));
+    });
+    // Whoever has it holds up nobody's reading or writing.
+    assert_eq!(store.commit(None, b"1", &[object("a")], &[]).unwrap(), Commit::Done);
+    drop(held);
+    let again = store.work_lock().unwrap();
+    assert!(again.is_some());
+    assert!(store.work_lock().unwrap().is_none());
+}
+
+pub(crate) fn an_erasure_is_noted_until_it_succeeds(Fresh { store, .. }: &Fresh) {
+    assert!(!store.erasure_pending().unwrap());
+    store.put(&[object("a"), object("b")]).unwrap();
+    store.delete(&[id("b")]).unwrap();
+    assert!(!store.erasure_pending().unwrap());
+    store.begin_erasure().unwrap();
+    assert!(store.erasure_pending().unwrap());
+    store.delete(&[id("a")]).unwrap();
+    assert!(store.erasure_pending().unwrap());
+    assert_eq!(store.erase().unwrap(), Erasure::Done);
+    assert!(!store.erasure_pending().unwrap());
+    // Erasing what nobody noted is no error.
+    assert_eq!(store.erase().unwrap(), Erasure::Done);
+    store.begin_erasure().unwrap();
+    assert!(store.erasure_pending().unwrap());
+}
+
+pub(crate) fn erasing_takes_nothing_that_is_there(Fresh { store, clock, .. }: &Fresh) {
+    let objects: Vec<Object> = (0..300).map(object).chain([random_object(MAX_OBJECT_BYTES)]).collect();
+    assert_eq!(store.commit(None, b"the head", &objects, &[]).unwrap(), Commit::Done);
+    store.begin_erasure().unwrap();
+    store.delete(&(0..300).step_by(3).map(id).collect::<Vec<_>>()).unwrap();
+    clock.advance(Duration::from_secs(7));
+    let listed = store.list(None, 1000).unwrap();
+    assert_eq!(store.erase().unwrap(), Erasure::Done);
+    assert_eq!(store.list(None, 1000).unwrap(), listed);
+    assert_eq!(store.head().unwrap().as_deref(), Some(b"the head".as_slice()));
+    for object in &objects {
+        let deleted = (0..300).step_by(3).any(|name| id(name) == object.id);
+        let expected = (!deleted).then(|| object.bytes.clone());
+        assert!(store.get(&[object.id]).unwrap() == [expected]);
+    }
+    assert_eq!(store.commit(Some(b"the head"), b"2", &[], &[objects[1].id]).unwrap(), Commit::Done);
 }

@@ -18,10 +18,10 @@ mod url;
 pub use error::{Cause, StoreError};
 pub use memory::{Fault, MemoryStore};
 pub use sqlite::SqliteStore;
-pub use url::{create_url, open_url, sqlite_url};
+pub use url::{create_url, open_url, sqlite_files, sqlite_url};
 
 use claviger_types::ObjectId;
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 /// The most bytes of one object; a credential of 1 MiB with its envelope fits well.
 pub const MAX_OBJECT_BYTES: usize = 2 << 20;
@@ -65,6 +65,38 @@ pub enum Commit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Revision(pub u64);
 
+/// The right to carry on long work on the vault, a rotation for example. It is given back when dropped, and by the death
+/// of its process.
+pub struct WorkLock {
+    _held: Box<dyn Any + Send + Sync>,
+}
+
+impl WorkLock {
+    /// The right that lasts as long as `held` does.
+    pub fn new(held: impl Any + Send + Sync) -> Self {
+        Self { _held: Box::new(held) }
+    }
+}
+
+impl fmt::Debug for WorkLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WorkLock")
+    }
+}
+
+/// How an erasure ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Erasure {
+    /// The bytes are gone, as far as the engine can tell.
+    Done,
+    /// They may still be there; the same call later may have more luck.
+    Pending {
+        /// What stood in the way, as half a sentence.
+        reason: String,
+    },
+}
+
 /// Where a vault's bytes lie. Synchronous; callable from many threads and processes at once.
 ///
 /// Every method either does what it says or returns an error that says why not; none returns "empty" for
@@ -103,6 +135,23 @@ pub trait Store: Send + Sync {
     /// `None` asks for the present one; a zero `timeout` never waits. Every commit changes it, this store's own too, and
     /// it may change without one. A revision belongs to the open store that gave it.
     fn watch(&self, seen: Option<Revision>, timeout: Duration) -> Result<Revision, StoreError>;
+
+    /// The right to carry on long work on the vault; `None` when somebody alive has it, be it this store's own process.
+    /// Never waits. It keeps nobody from reading and writing.
+    fn work_lock(&self) -> Result<Option<WorkLock>, StoreError>;
+
+    /// Notes, durably, that what is deleted from now on must leave no bytes behind. It comes before the first deletion,
+    /// and each one is answered by one [`Store::erase`] of the same open store after the last; should the process die in
+    /// between, the note stays.
+    fn begin_erasure(&self) -> Result<(), StoreError>;
+
+    /// Makes the bytes of everything deleted so far go away, as far as the engine can, and says if that is still to be
+    /// done; the note goes only when it is not. It may take long and hold up other writers, but waits for nobody for more
+    /// than a few seconds.
+    fn erase(&self) -> Result<Erasure, StoreError>;
+
+    /// Whether an erasure was begun, by anyone, and has not succeeded.
+    fn erasure_pending(&self) -> Result<bool, StoreError>;
 }
 
 /// A shared store is a store.
@@ -139,6 +188,22 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn watch(&self, seen: Option<Revision>, timeout: Duration) -> Result<Revision, StoreError> {
         (**self).watch(seen, timeout)
+    }
+
+    fn work_lock(&self) -> Result<Option<WorkLock>, StoreError> {
+        (**self).work_lock()
+    }
+
+    fn begin_erasure(&self) -> Result<(), StoreError> {
+        (**self).begin_erasure()
+    }
+
+    fn erase(&self) -> Result<Erasure, StoreError> {
+        (**self).erase()
+    }
+
+    fn erasure_pending(&self) -> Result<bool, StoreError> {
+        (**self).erasure_pending()
     }
 }
 

@@ -1,10 +1,10 @@
 //! A store in memory: the contract without an engine, and a place to make any call fail.
 
-use crate::{Commit, Listed, Object, Revision, Store, StoreError, limits};
+use crate::{Commit, Erasure, Listed, Object, Revision, Store, StoreError, WorkLock, limits};
 use claviger_types::{Clock, ObjectId, SystemClock, Timestamp};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -39,6 +39,10 @@ struct State {
     calls: u64,
     faults: BTreeMap<u64, Fault>,
     crashed: bool,
+    /// Alive as long as the lock that was given out.
+    work: Weak<()>,
+    erasing: bool,
+    unerasable: Option<String>,
 }
 
 /// The reason behind an injected failure.
@@ -75,10 +79,16 @@ impl MemoryStore {
         state.faults.insert(number, fault);
     }
 
-    /// Forgets a crash and all faults to come; the contents stay.
+    /// Lets every erasure from now on stay pending for this reason; `None` lets them succeed again.
+    pub fn keep_bytes(&self, reason: Option<&str>) {
+        self.lock().unerasable = reason.map(str::to_owned);
+    }
+
+    /// Forgets a crash, who had the work lock, and all faults to come; the contents stay.
     pub fn restart(&self) {
         let mut state = self.lock();
         state.crashed = false;
+        state.work = Weak::new();
         state.faults.clear();
     }
 
@@ -220,6 +230,38 @@ impl Store for MemoryStore {
             .wait_timeout_while(state, timeout, |state| seen == Some(Revision(state.revision)))
             .unwrap_or_else(PoisonError::into_inner);
         Ok(Revision(state.revision))
+    }
+
+    fn work_lock(&self) -> Result<Option<WorkLock>, StoreError> {
+        self.call(|state| {
+            if state.work.strong_count() > 0 {
+                return Ok(None);
+            }
+            let held = Arc::new(());
+            state.work = Arc::downgrade(&held);
+            Ok(Some(WorkLock::new(held)))
+        })
+    }
+
+    fn begin_erasure(&self) -> Result<(), StoreError> {
+        self.call(|state| {
+            state.erasing = true;
+            Ok(())
+        })
+    }
+
+    fn erase(&self) -> Result<Erasure, StoreError> {
+        self.call(|state| {
+            if let Some(reason) = state.unerasable.clone() {
+                return Ok(Erasure::Pending { reason });
+            }
+            state.erasing = false;
+            Ok(Erasure::Done)
+        })
+    }
+
+    fn erasure_pending(&self) -> Result<bool, StoreError> {
+        self.call(|state| Ok(state.erasing))
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! WAL mode with `synchronous = FULL`: a commit is on the disk before it returns, and readers never wait for a writer.
 //! Any number of processes and threads may use the file at once; writers take turns and give up after ten seconds.
-//! The file, its log (`-wal`) and the log's index (`-shm`) are 0600, their directory 0700, all owned by the user: this
-//! is checked at each opening, and anything else is refused.
+//! The file, its log (`-wal`), the log's index (`-shm`), the file whose lock is the work lock (`-work`) and the note of
+//! an erasure (`-erase`) are 0600, their directory 0700, all owned by the user: this is checked at each opening, and
+//! anything else is refused.
 //!
 //! # What deleting leaves behind
 //!
@@ -13,17 +14,25 @@
 //! they are written over by later ones; only a *truncating* checkpoint, or the last writer's closing, which deletes the
 //! log, gives them back to the file system. When the tree of ids loses rows, bytes of its former shape can lie in free
 //! space of a page; only VACUUM builds all pages anew. So [`Store::delete`] is no erasure. Erasure is VACUUM, then a
-//! truncating checkpoint that did not answer "busy", and even then an SSD or a copying file system may keep old blocks.
+//! truncating checkpoint that did not answer "busy", and even then an SSD or a copying file system may keep old blocks:
+//! docs/erasure.md.
 
 mod connection;
+mod erasure;
 mod fault;
+mod lock;
 mod pool;
 mod private;
 
-use crate::{Commit, Listed, MAX_HEAD_BYTES, MAX_OBJECT_BYTES, Object, Revision, Store, StoreError, limits};
+use crate::{
+    Commit, Erasure, Listed, MAX_HEAD_BYTES, MAX_OBJECT_BYTES, Object, Revision, Store, StoreError, WorkLock,
+    limits,
+};
 use claviger_types::{Clock, ObjectId, SystemClock, Timestamp};
+use erasure::Erasures;
 use pool::Pool;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, types::ValueRef};
+use rustix::fs::FlockOperation;
 use std::{
     ffi::OsString,
     fs, io,
@@ -45,9 +54,17 @@ const BATCH_BYTES: usize = 16 << 20;
 const WATCH_FIRST: Duration = Duration::from_millis(2);
 const WATCH_LONGEST: Duration = Duration::from_millis(50);
 
+/// What may lie beside the database: SQLite's own files (`-journal` in a mode that we do not use, but would be read), the
+/// file whose lock is the work lock, and the note of an erasure.
+const SIDE_FILES: [&str; 5] = ["-wal", "-shm", "-journal", WORK, ERASE];
+const WORK: &str = "-work";
+const ERASE: &str = "-erase";
+
 /// A store in one SQLite file.
 pub struct SqliteStore {
     pool: Pool,
+    work: PathBuf,
+    erasures: Erasures,
     clock: Arc<dyn Clock>,
 }
 
@@ -59,7 +76,7 @@ impl SqliteStore {
         private::make_directories(directory).map_err(|error| unreachable("making the directory", error))?;
         let path = resolve(path)?;
         // A log that lost its database would be read as the new one's.
-        for taken in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm"), beside(&path, "-journal")] {
+        for taken in files(&path) {
             if fs::symlink_metadata(&taken).is_ok() {
                 return Err(StoreError::Exists { location: taken });
             }
@@ -95,9 +112,15 @@ impl SqliteStore {
         if private::check_file(&path)?.is_none() {
             return Err(StoreError::Absent { location: path });
         }
-        private::check_file(&beside(&path, "-wal"))?;
-        private::check_file(&beside(&path, "-shm"))?;
-        Ok(Self { pool: Pool::open(path, busy)?, clock: Arc::new(SystemClock) })
+        for file in files(&path) {
+            private::check_file(&file)?;
+        }
+        Ok(Self {
+            work: beside(&path, WORK),
+            erasures: Erasures::noted_in(beside(&path, ERASE)),
+            pool: Pool::open(path, busy)?,
+            clock: Arc::new(SystemClock),
+        })
     }
 
     /// One transaction that writes; an error undoes it.
@@ -214,6 +237,27 @@ impl Store for SqliteStore {
             pause = (2 * pause).min(WATCH_LONGEST);
         }
     }
+
+    fn work_lock(&self) -> Result<Option<WorkLock>, StoreError> {
+        lock::take(&self.work, FlockOperation::NonBlockingLockExclusive).map(|held| held.map(WorkLock::new))
+    }
+
+    fn begin_erasure(&self) -> Result<(), StoreError> {
+        self.erasures.begin()
+    }
+
+    fn erase(&self) -> Result<Erasure, StoreError> {
+        self.erasures.erase(&self.pool)
+    }
+
+    fn erasure_pending(&self) -> Result<bool, StoreError> {
+        self.erasures.pending()
+    }
+}
+
+/// The database and all that may lie beside it.
+pub(crate) fn files(path: &Path) -> impl Iterator<Item = PathBuf> {
+    std::iter::once("").chain(SIDE_FILES).map(|suffix| beside(path, suffix))
 }
 
 /// In order of id the pages of the index are met one after the other: the longer the list, the fewer times each page is

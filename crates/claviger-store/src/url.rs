@@ -1,6 +1,6 @@
 //! Store URLs: `sqlite:///absolute/path`, percent-encoded as in RFC 3986.
 
-use crate::{SqliteStore, Store, StoreError};
+use crate::{SqliteStore, Store, StoreError, sqlite};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 use std::{
     ffi::OsString,
@@ -25,6 +25,13 @@ pub fn sqlite_url(path: &Path) -> String {
     const OUTSIDE_PATH: &AsciiSet =
         &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'"').add(b'<').add(b'>');
     format!("sqlite://{}", percent_encode(path.as_os_str().as_bytes(), OUTSIDE_PATH))
+}
+
+/// All files that the SQLite store at this URL may consist of, there or not: the database first, then what lies beside
+/// it. Whoever removes a store removes them in this order.
+pub fn sqlite_files(url: &str) -> Result<Vec<PathBuf>, StoreError> {
+    let path = sqlite_path(url)?;
+    Ok(sqlite::files(&path).collect())
 }
 
 fn sqlite_path(url: &str) -> Result<PathBuf, StoreError> {

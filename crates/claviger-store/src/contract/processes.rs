@@ -1,7 +1,7 @@
 //! What an engine must do for several processes: the test binary runs itself again as the other ones.
 
 use super::{all_ids, id, object};
-use crate::{Commit, Object, Store, StoreError, open_url};
+use crate::{Commit, Erasure, Object, Store, StoreError, open_url};
 use claviger_types::{Entropy as _, ObjectId, OsEntropy};
 use std::{
     env,
@@ -98,6 +98,19 @@ fn other_process() {
             say("done");
         }
         "fill" => say(fill(&*store)),
+        "hold the work lock" => {
+            let held = store.work_lock().unwrap();
+            say(if held.is_some() { "held" } else { "not held" });
+            wait_for_go();
+        }
+        "begin an erasure and delete" => {
+            store.begin_erasure().unwrap();
+            store.delete(&[id("deleted")]).unwrap();
+            say("deleted");
+            wait_for_go();
+        }
+        "erase" => say(format!("{:?}", store.erase())),
+        "erase for ever" => erase_for_ever(&*store),
         _ => panic!("no such role: {role}"),
     }
 }
@@ -220,5 +233,65 @@ fn fill(store: &dyn Store) -> String {
         if let Err(error) = store.put(&[object]) {
             return format!("{error:?}");
         }
+    }
+}
+
+/// Whoever has the work lock keeps it from all others, and gives it back when killed.
+pub(crate) fn one_of_many_processes_has_the_work_lock(url: &str) {
+    let store = open_url(url).unwrap();
+    let mut holders: Vec<Other> = (0..3).map(|_| Other::start("hold the work lock", url)).collect();
+    let said: Vec<String> = holders.iter_mut().map(|holder| holder.hear().unwrap()).collect();
+    assert_eq!(said.iter().filter(|said| *said == "held").count(), 1, "{said:?}");
+    assert!(store.work_lock().unwrap().is_none());
+    let holder = said.iter().position(|said| said == "held").unwrap();
+    // Those who did not get it die first, and that frees nothing.
+    let holder = holders.swap_remove(holder);
+    drop(holders);
+    assert!(store.work_lock().unwrap().is_none());
+    holder.kill();
+    assert!(store.work_lock().unwrap().is_some());
+}
+
+/// While another process has begun an erasure and not finished it, nobody's success takes its note away; its death
+/// leaves the note, and then anybody can finish.
+pub(crate) fn an_erasure_of_another_process_stays_noted(url: &str) {
+    let store = open_url(url).unwrap();
+    store.put(&[object("deleted")]).unwrap();
+    let mut other = Other::start("begin an erasure and delete", url);
+    assert_eq!(other.hear().as_deref(), Some("deleted"));
+    store.begin_erasure().unwrap();
+    assert_eq!(store.erase().unwrap(), Erasure::Done);
+    assert!(store.erasure_pending().unwrap());
+    other.kill();
+    assert!(store.erasure_pending().unwrap());
+    assert_eq!(store.erase().unwrap(), Erasure::Done);
+    assert!(!store.erasure_pending().unwrap());
+}
+
+fn erase_for_ever(store: &dyn Store) {
+    loop {
+        store.begin_erasure().unwrap();
+        say("begun");
+        assert_eq!(store.erase().unwrap(), Erasure::Done);
+    }
+}
+
+/// An erasure that is killed anywhere takes nothing that is there, and the next one succeeds.
+pub(crate) fn a_killed_erasure_leaves_whole_commits(url: &str) {
+    let mut writer = Other::start("commit for ever", url);
+    writer.hear().unwrap();
+    writer.kill();
+    let expected = whole_commit(&*open_url(url).unwrap()).unwrap();
+    for _ in 0..10 {
+        let mut eraser = Other::start("erase for ever", url);
+        eraser.hear().unwrap();
+        let mut random = [0; 2];
+        OsEntropy.fill(&mut random).unwrap();
+        thread::sleep(Duration::from_micros(u16::from_be_bytes(random).into()) / 2);
+        eraser.kill();
+        let store = open_url(url).unwrap();
+        assert_eq!(whole_commit(&*store).unwrap(), expected);
+        assert_eq!(store.erase().unwrap(), Erasure::Done);
+        assert!(!store.erasure_pending().unwrap());
     }
 }

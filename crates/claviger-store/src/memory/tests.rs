@@ -50,3 +50,31 @@ fn tampering_shows() {
     assert_eq!(store.get(&[id("a"), id("b")]).unwrap(), [Some(vec![1]), None]);
     assert_eq!(store.head().unwrap(), Some(vec![2]));
 }
+
+#[test]
+fn an_erasure_stays_pending_as_long_as_the_test_wants() {
+    let store = MemoryStore::new();
+    store.begin_erasure().unwrap();
+    store.keep_bytes(Some("somebody reads"));
+    assert_eq!(store.erase().unwrap(), Erasure::Pending { reason: "somebody reads".to_owned() });
+    assert!(store.erasure_pending().unwrap());
+    store.keep_bytes(None);
+    assert_eq!(store.erase().unwrap(), Erasure::Done);
+    assert!(!store.erasure_pending().unwrap());
+}
+
+#[test]
+fn a_restart_frees_the_work_lock_and_keeps_the_note_of_an_erasure() {
+    let store = MemoryStore::new();
+    let of_the_dead = store.work_lock().unwrap().unwrap();
+    store.begin_erasure().unwrap();
+    store.inject(0, Fault::CrashBefore);
+    assert!(store.work_lock().is_err());
+    store.restart();
+    let held = store.work_lock().unwrap().unwrap();
+    // What the dead one left behind frees nothing.
+    drop(of_the_dead);
+    assert!(store.work_lock().unwrap().is_none());
+    drop(held);
+    assert!(store.erasure_pending().unwrap());
+}

@@ -34,6 +34,21 @@ pub(super) fn of_commit(error: Error) -> StoreError {
     }
 }
 
+/// What stands in the way, when it is something that passes: others at the database, or a full disk.
+pub(super) fn obstacle(error: &StoreError) -> Option<&'static str> {
+    let StoreError::Unreachable { source, .. } = error else { return None };
+    let Error::SqliteFailure(code, _) = source.downcast_ref()? else { return None };
+    match code.code {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Some("another program is using the store"),
+        ErrorCode::DiskFull => Some(NO_ROOM),
+        // The log's index could not grow.
+        ErrorCode::SystemIoFailure if code.extended_code == ffi::SQLITE_IOERR_SHMSIZE => Some(NO_ROOM),
+        _ => None,
+    }
+}
+
+const NO_ROOM: &str = "the disk has no room to write the store anew";
+
 /// What lies there is wrong by our own rules.
 pub(super) fn damaged(context: &str) -> StoreError {
     StoreError::Damaged { context: context.to_owned(), source: None }

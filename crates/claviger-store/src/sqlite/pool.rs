@@ -107,6 +107,16 @@ impl Pool {
         Ok(result)
     }
 
+    /// Runs `write` on a connection of its own, which waits this long for others, those of this store included.
+    pub(super) fn write_apart<T>(
+        &self,
+        busy: Duration,
+        write: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.check_identity()?;
+        write(&connection::writer(&self.path, busy)?)
+    }
+
     /// Runs `look` on the one connection whose `data_version` counts.
     pub(super) fn watch<T>(
         &self,
@@ -151,7 +161,7 @@ impl Drop for Turn<'_> {
 }
 
 // No invariant spans a panic here, and none of our code panics: a poisoned lock is as good as any.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,11 +1,12 @@
 use super::*;
 use crate::{
     contract::{self, Fresh, processes},
-    open_url, sqlite_url,
+    open_url, sqlite_files, sqlite_url,
 };
 
 use std::os::unix::fs::PermissionsExt as _;
 
+mod erasure;
 mod hostile;
 mod machine;
 mod permissions;
@@ -49,6 +50,21 @@ fn a_killed_writer_leaves_whole_commits() {
 }
 
 #[test]
+fn one_of_many_processes_has_the_work_lock() {
+    on_url(processes::one_of_many_processes_has_the_work_lock);
+}
+
+#[test]
+fn an_erasure_of_another_process_stays_noted() {
+    on_url(processes::an_erasure_of_another_process_stays_noted);
+}
+
+#[test]
+fn a_killed_erasure_leaves_whole_commits() {
+    on_url(processes::a_killed_erasure_leaves_whole_commits);
+}
+
+#[test]
 fn what_was_written_is_there_after_opening_again() {
     let (_directory, path) = place();
     let store = SqliteStore::create(&path).unwrap();
@@ -68,7 +84,7 @@ fn creating_refuses_what_is_there() {
     assert!(matches!(SqliteStore::create(&path), Err(StoreError::Exists { location }) if location == path));
     assert_eq!(store.head().unwrap().as_deref(), Some(b"1".as_slice()));
     // The log of a database that is gone would be taken for the new one's.
-    for suffix in ["-wal", "-shm", "-journal"] {
+    for suffix in ["-wal", "-shm", "-journal", "-work", "-erase"] {
         let other = directory.path().join("other.db");
         let left_over = beside(&other, suffix);
         fs::write(&left_over, b"").unwrap();
@@ -89,6 +105,21 @@ fn creating_leaves_nothing_else_behind() {
             .iter()
             .all(|name| ["vault.db", "vault.db-wal", "vault.db-shm"].contains(&name.to_str().unwrap()))
     );
+}
+
+#[test]
+fn all_files_of_a_store_are_named() {
+    let (directory, path) = place();
+    let store = SqliteStore::create(&path).unwrap();
+    store.put(&[contract::object("a")]).unwrap();
+    store.begin_erasure().unwrap();
+    let _held = store.work_lock().unwrap();
+    let named = sqlite_files(&sqlite_url(&path)).unwrap();
+    assert_eq!(named[0], path);
+    let found: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(found.len(), 5, "{found:?}");
+    assert!(found.iter().all(|file| named.contains(file)), "{found:?}");
+    assert!(sqlite_files("etcd://host/prefix").is_err());
 }
 
 #[test]

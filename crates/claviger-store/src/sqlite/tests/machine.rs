@@ -116,6 +116,107 @@ fn what_cannot_be_written_can_be_read() {
     }
 }
 
+/// A store of some 600,000 bytes with an erasure to do.
+fn to_be_erased(path: &Path) -> SqliteStore {
+    let store = SqliteStore::create(path).unwrap();
+    let objects: Vec<Object> =
+        (0..6).map(|name| Object { id: contract::id(name), bytes: vec![name; 100_000] }).collect();
+    assert_eq!(store.commit(None, b"1", &objects, &[]).unwrap(), Commit::Done);
+    store.begin_erasure().unwrap();
+    store.delete(&[contract::id(0)]).unwrap();
+    Connection::open(path).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    store
+}
+
+#[test]
+fn a_full_disk_keeps_an_erasure_pending() {
+    let whole = |store: &SqliteStore| {
+        assert!(store.erasure_pending().unwrap());
+        assert_eq!(store.get(&[contract::id(5)]).unwrap(), [Some(vec![5; 100_000])]);
+        assert_eq!(contract::all_ids(store, 10).len(), 5);
+    };
+    if geteuid().is_root() {
+        let disk = Disk::of_bytes(2 << 20);
+        let path = disk.directory.path().join("vault.db");
+        let store = to_be_erased(&path);
+        let ballast = disk.directory.path().join("ballast");
+        fs::write(&ballast, vec![1; 1_000_000]).unwrap();
+        let ended = store.erase().unwrap();
+        assert!(matches!(&ended, Erasure::Pending { reason } if reason.contains("room")), "{ended:?}");
+        whole(&store);
+        fs::remove_file(ballast).unwrap();
+        assert_eq!(store.erase().unwrap(), Erasure::Done);
+        assert!(!store.erasure_pending().unwrap());
+        // The same where SQLite writes the new shape first, in the directory for temporary files.
+        let (_directory, path) = place();
+        let store = to_be_erased(&path);
+        // More than it keeps in memory.
+        let more = |name| Object { id: contract::id(name), bytes: vec![1; MAX_OBJECT_BYTES] };
+        store.put(&(6..16).map(more).collect::<Vec<_>>()).unwrap();
+        let small = Disk::of_bytes(100_000);
+        let mut other = Command::new(std::env::current_exe().unwrap());
+        other.env("SQLITE_TMPDIR", small.directory.path());
+        let said = Other::start_by(other, "erase", &sqlite_url(&path)).hear().unwrap();
+        assert!(said.contains("Pending") && said.contains("room"), "{said}");
+        assert!(store.erasure_pending().unwrap());
+    } else {
+        let (_directory, path) = place();
+        drop(to_be_erased(&path));
+        // No file may grow past 400 blocks, and the signal for that is ignored; it is no full disk for all that.
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\""]);
+        limited.arg(std::env::current_exe().unwrap());
+        let said = Other::start_by(limited, "erase", &sqlite_url(&path)).hear().unwrap();
+        assert!(said.contains("Unreachable"), "{said}");
+        whole(&SqliteStore::open(&path).unwrap());
+    }
+}
+
+#[test]
+fn on_a_disk_that_became_read_only_nothing_changes() {
+    if !geteuid().is_root() {
+        // Only root can mount one; for everyone else there is the test above, with a file that may not be written.
+        return;
+    }
+    let contents = |directory: &Path| -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        // By another program: if this one closed the file, SQLite would lose its locks on it.
+        entries.map(|path| (path.clone(), Command::new("cat").arg(path).output().unwrap().stdout)).collect()
+    };
+    // With the log and its index beside it the database can be read.
+    let (directory, path) = place();
+    let elsewhere = to_be_erased(&path);
+    let view = Disk::view_of(directory.path());
+    let before = contents(view.directory.path());
+    let store = SqliteStore::open(&view.directory.path().join("vault.db")).unwrap();
+    assert_eq!(store.head().unwrap().as_deref(), Some(b"1".as_slice()));
+    assert!(store.erasure_pending().unwrap());
+    for refused in [
+        store.put(&[contract::object("b")]),
+        store.commit(Some(b"1"), b"2", &[], &[contract::id(5)]).map(|_| ()),
+        store.work_lock().map(|_| ()),
+        store.begin_erasure(),
+        store.erase().map(|_| ()),
+    ] {
+        assert!(matches!(refused, Err(StoreError::Unreachable { .. })), "{refused:?}");
+    }
+    assert_eq!(contract::all_ids(&store, 10).len(), 5);
+    assert_eq!(contents(view.directory.path()), before);
+    assert_eq!(elsewhere.erase().unwrap(), Erasure::Done);
+
+    // Without them SQLite would have to make them, and says that it cannot.
+    let disk = Disk::of_bytes(4 << 20);
+    let path = disk.directory.path().join("vault.db");
+    drop(to_be_erased(&path));
+    Connection::open(&path).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    mount(&["-o", "remount,ro"], disk.directory.path());
+    let before = contents(disk.directory.path());
+    assert_eq!(before.len(), 2, "{:?}", before.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    let refused = SqliteStore::open(&path).err().unwrap();
+    assert!(matches!(refused, StoreError::Unreachable { .. }), "{refused:?}");
+    assert_eq!(contents(disk.directory.path()), before);
+}
+
 #[test]
 fn a_copy_made_while_writing_is_whole_or_refused() {
     let (directory, path) = place();

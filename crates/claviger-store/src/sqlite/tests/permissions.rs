@@ -23,11 +23,16 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o7777
 }
 
-/// An open store, which has its log and the log's index beside it.
+/// All files of a store that exist while it is used.
+const SUFFIXES: [&str; 5] = ["", "-wal", "-shm", "-work", "-erase"];
+
+/// An open store with all its files.
 fn open_store() -> (tempfile::TempDir, PathBuf, SqliteStore) {
     let (directory, path) = place();
     let store = SqliteStore::create(&path).unwrap();
     store.put(&[contract::object("a")]).unwrap();
+    store.begin_erasure().unwrap();
+    drop(store.work_lock().unwrap());
     (directory, path, store)
 }
 
@@ -37,12 +42,16 @@ fn files_and_directories_are_made_for_the_owner_alone() {
     let path = directory.path().join("one/two/vault.db");
     let store = SqliteStore::create(&path).unwrap();
     store.put(&[contract::object("a")]).unwrap();
+    store.begin_erasure().unwrap();
+    drop(store.work_lock().unwrap());
     for (name, expected) in [
         ("one", 0o700),
         ("one/two", 0o700),
         ("one/two/vault.db", 0o600),
         ("one/two/vault.db-wal", 0o600),
         ("one/two/vault.db-shm", 0o600),
+        ("one/two/vault.db-work", 0o600),
+        ("one/two/vault.db-erase", 0o600),
     ] {
         assert_eq!(mode(&directory.path().join(name)), expected, "{name}");
     }
@@ -72,12 +81,14 @@ fn other_process_with_a_umask() {
     let path = PathBuf::from(std::env::var_os("CLAVIGER_STORE_TEST_PATH").unwrap());
     let store = SqliteStore::create(&path).unwrap();
     store.put(&[contract::object("a")]).unwrap();
-    assert_eq!((mode(&beside(&path, "-wal")), mode(&beside(&path, "-shm"))), (0o600, 0o600));
+    store.begin_erasure().unwrap();
+    drop(store.work_lock().unwrap());
+    assert_eq!(SUFFIXES.map(|suffix| mode(&beside(&path, suffix))), [0o600; 5]);
 }
 
 #[test]
 fn a_file_open_to_others_is_refused_with_the_command_that_mends_it() {
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in SUFFIXES {
         for wide in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o700, 0o666] {
             let (_directory, path, _store) = open_store();
             let file = beside(&path, suffix);
@@ -147,9 +158,10 @@ fn a_link_in_the_place_of_the_database_is_refused() {
     let (refused, text) = refusal(&link);
     assert_eq!(refused, link);
     assert!(text.contains("is a symbolic link") && text.contains(path.to_str().unwrap()), "{text}");
-    for suffix in ["-wal", "-shm"] {
+    for suffix in ["-wal", "-shm", "-journal", "-work", "-erase"] {
         let (directory, path, store) = open_store();
         drop(store);
+        let _ = fs::remove_file(beside(&path, suffix));
         symlink(directory.path().join("elsewhere"), beside(&path, suffix)).unwrap();
         assert_eq!(refusal(&path).0, beside(&path, suffix));
     }
@@ -181,7 +193,7 @@ fn what_belongs_to_another_is_refused() {
         assert!(refused.starts_with("/usr") && text.contains("belongs to uid 0"), "{text}");
         return;
     }
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in SUFFIXES {
         let (_directory, path, _store) = open_store();
         let file = beside(&path, suffix);
         chown(&file, Some(4242), None).unwrap();
@@ -198,4 +210,24 @@ fn what_belongs_to_another_is_refused() {
     let (refused, text) = refusal(&path);
     assert_eq!(refused, directory.path());
     assert!(text.contains("belongs to uid 4242") && text.contains("mkdir -m 700"), "{text}");
+}
+
+#[test]
+fn what_was_opened_to_others_meanwhile_is_not_locked() {
+    for suffix in ["-work", "-erase"] {
+        let (directory, path, store) = open_store();
+        let file = beside(&path, suffix);
+        let refused = || {
+            let refused = if suffix == "-work" { store.work_lock().map(drop) } else { store.begin_erasure() };
+            assert!(matches!(refused, Err(StoreError::Exposed { path, .. }) if path == file), "{suffix}");
+        };
+        set_mode(&file, 0o644);
+        refused();
+        // Nor is what a link leads to made or touched.
+        fs::remove_file(&file).unwrap();
+        let elsewhere = directory.path().join("elsewhere");
+        symlink(&elsewhere, &file).unwrap();
+        refused();
+        assert!(!elsewhere.exists());
+    }
 }
