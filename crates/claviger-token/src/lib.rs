@@ -86,6 +86,30 @@ pub trait Token: Send + Sync {
         let _ = scheme;
         Err(TokenError::KeyMissing { key: recipient.to_string() })
     }
+
+    /// Makes another key on the same token, self-tested, without a second login.
+    fn generate_sibling(&self, new: &NewKey) -> Result<Arc<dyn Token>, TokenError> {
+        let _ = new;
+        Err(TokenError::Refused { finding: "no keys are made on it through this driver".to_owned() })
+    }
+
+    /// Destroys another key on the same token, both halves of a pair, and reads back that it is absent. Whether it was
+    /// there: one that is absent already is no error.
+    fn destroy_sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
+        let _ = (recipient, scheme);
+        Err(TokenError::Refused { finding: "no keys are destroyed on it through this driver".to_owned() })
+    }
+}
+
+/// A KEK that is to be made on a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// Whose key it will be; its bytes become the `CKA_ID`.
+    pub recipient: RecipientId,
+    /// The key's label on the token.
+    pub label: String,
+    /// The scheme that it is for.
+    pub scheme: Scheme,
 }
 
 /// Small private objects that a token keeps for the vault: anchors.

@@ -12,7 +12,7 @@ use super::{
     template::{self, ImportAs, PointAs, UnwrapAs},
     token::{Failure, Pkcs11Token, SharedEntropy},
 };
-use crate::{KeyDescription, PinSource, TokenError, Uri};
+use crate::{KeyDescription, NewKey, PinSource, TokenError, Uri};
 use claviger_types::{Entropy, Key256, RecipientId, Scheme};
 use cryptoki::{
     error::RvError,
@@ -61,7 +61,7 @@ pub fn generate(
     });
     let mut tried = Vec::new();
     for scheme in schemes {
-        match generate_as(&keyless, access, new, scheme) {
+        match generate_as(&keyless, &access.entropy, (new.recipient, &new.label), scheme) {
             Err(
                 error @ (TokenError::ModuleFailed { .. }
                 | TokenError::CorruptWrappedKey
@@ -76,16 +76,16 @@ pub fn generate(
 
 fn generate_as(
     keyless: &Pool,
-    access: &Access,
-    new: &NewKek,
+    entropy: &Arc<dyn Entropy>,
+    (recipient, label): (RecipientId, &str),
     scheme: Scheme,
 ) -> Result<(Pkcs11Token, SelfTestReport), TokenError> {
     let writer = keyless.writer()?;
-    let made = kek::make(&writer, scheme, new.recipient, &new.label)?;
+    let made = kek::make(&writer, scheme, recipient, label)?;
     let outcome = kek::read_back(&writer, &made).and_then(|()| {
         let serial = keyless.summary()?.serial;
-        let entropy = SharedEntropy(Arc::clone(&access.entropy));
-        let token = beside(keyless, &serial, entropy, new.recipient, scheme)?;
+        let entropy = SharedEntropy(Arc::clone(entropy));
+        let token = beside(keyless, &serial, entropy, recipient, scheme)?;
         let mut report = self_test(&token)?;
         report.note_strictness(made.strictness);
         Ok((token, report))
@@ -263,14 +263,20 @@ impl Pkcs11Token {
             Err(error) => Err(error),
         }
     }
-    /// Another key on the same token, without a second login; the module is probed anew for it.
-    pub fn sibling_key(&self, recipient: RecipientId, scheme: Scheme) -> Result<Self, TokenError> {
+    /// See [`crate::Token::sibling`]; the module is probed anew for it.
+    pub(super) fn sibling_key(&self, recipient: RecipientId, scheme: Scheme) -> Result<Self, TokenError> {
         beside(&self.pool, &self.description.token_serial, self.entropy.clone(), recipient, scheme)
     }
 
-    /// Destroys that key on the same token, both halves of a pair, and looks that it is gone: `true`, it was there; `false`,
-    /// it was absent already. Whatever is wrapped to it alone is lost.
-    pub fn destroy_sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
+    /// See [`crate::Token::generate_sibling`].
+    pub(super) fn make_sibling(&self, new: &NewKey) -> Result<Self, TokenError> {
+        let keyless = self.pool.beside(&self.description.token_serial, None)?;
+        let made = generate_as(&keyless, &self.entropy.0, (new.recipient, &new.label), new.scheme);
+        made.map(|(token, _)| token)
+    }
+
+    /// See [`crate::Token::destroy_sibling`]. A public half that was left alone is destroyed as well, and counts as absent.
+    pub(super) fn end_sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
         let pool = self.pool.beside(&self.description.token_serial, None)?;
         let writer = pool.writer()?;
         let key = template::query(scheme, recipient.as_bytes(), None);

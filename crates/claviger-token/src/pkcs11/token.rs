@@ -6,7 +6,7 @@ use super::{
     pool::Pool,
     profile::{Profile, TestBlob},
 };
-use crate::{KeyDescription, Token, TokenError, Unwrapped, software};
+use crate::{KeyDescription, NewKey, Token, TokenError, Unwrapped, software};
 use claviger_types::{Entropy, Key256, RecipientId, Scheme, WrappedCek};
 use cryptoki::error::RvError;
 use std::sync::Arc;
@@ -79,6 +79,14 @@ impl Token for Pkcs11Token {
 
     fn sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<Arc<dyn Token>, TokenError> {
         Ok(Arc::new(self.sibling_key(recipient, scheme)?))
+    }
+
+    fn generate_sibling(&self, new: &NewKey) -> Result<Arc<dyn Token>, TokenError> {
+        Ok(Arc::new(self.make_sibling(new)?))
+    }
+
+    fn destroy_sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
+        self.end_sibling(recipient, scheme)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A token made of memory, for tests and fuzzing of what stands on top of [`Token`]. It protects nothing.
 
 use super::{EntropyRng, ecdh, gcm, keywrap, wrap_to_public_key};
-use crate::{KeyDescription, PublicKey, Token, TokenError, Unwrapped};
+use crate::{KeyDescription, NewKey, PublicKey, Token, TokenError, Unwrapped};
 use claviger_types::{Entropy, Key256, RecipientId, Scheme, WrappedCek};
 use p256::elliptic_curve::Generate as _;
 use rsa::traits::PublicKeyParts as _;
@@ -213,6 +213,14 @@ impl Token for SoftwareToken {
         let (description, _) = self.drawer.find(recipient, scheme)?;
         let (drawer, entropy) = (Arc::clone(&self.drawer), Arc::clone(&self.entropy));
         Ok(Arc::new(Self { description, drawer, entropy }))
+    }
+
+    fn generate_sibling(&self, new: &NewKey) -> Result<Arc<dyn Token>, TokenError> {
+        Ok(Arc::new(self.generate_beside(new.recipient, new.scheme)?))
+    }
+
+    fn destroy_sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
+        Ok(self.drawer.find(recipient, scheme).is_ok() && self.destroy(recipient))
     }
 }
 

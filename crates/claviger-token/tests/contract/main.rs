@@ -81,6 +81,7 @@ contract! { softhsm = SoftHsm {
     siblings: siblings::a_sibling_is_found_without_a_second_pin;
     missing_sibling: siblings::a_sibling_that_is_not_there_is_missing;
     siblings_and_uris: siblings::what_the_uri_says_of_one_key_is_not_said_of_its_sibling;
+    new_sibling: siblings::a_sibling_is_made_without_a_second_pin;
     second_enrolment: siblings::a_second_enrolment_asks_for_no_pin;
     refused_for_siblings: siblings::a_refused_pin_is_refused_for_all_siblings;
     destroyed_sibling: siblings::a_destroyed_sibling_is_gone_and_the_other_stays;
@@ -136,6 +137,7 @@ contract! { kryoptic = Kryoptic {
     siblings: siblings::a_sibling_is_found_without_a_second_pin;
     missing_sibling: siblings::a_sibling_that_is_not_there_is_missing;
     siblings_and_uris: siblings::what_the_uri_says_of_one_key_is_not_said_of_its_sibling;
+    new_sibling: siblings::a_sibling_is_made_without_a_second_pin;
     second_enrolment: siblings::a_second_enrolment_asks_for_no_pin;
     refused_for_siblings: siblings::a_refused_pin_is_refused_for_all_siblings;
     destroyed_sibling: siblings::a_destroyed_sibling_is_gone_and_the_other_stays;

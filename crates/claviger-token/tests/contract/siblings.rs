@@ -1,7 +1,7 @@
 //! Several keys on one token behind one login: made, found, destroyed.
 
 use crate::lab::{CONTEXT, Counting, Lab, access, fresh, key, objects};
-use claviger_token::{Token as _, TokenError, Unwrapped, pkcs11};
+use claviger_token::{NewKey, Token as _, TokenError, Unwrapped, pkcs11};
 use claviger_types::{OsEntropy, RecipientId, Scheme};
 use cryptoki::object::ObjectClass;
 
@@ -76,6 +76,27 @@ pub(crate) fn a_second_enrolment_asks_for_no_pin(lab: &Lab<'_>) {
     drop(first);
     assert!(key(&second, &wrapped).same_as(&cek));
     assert_eq!(silent.asked(), 0);
+}
+
+pub(crate) fn a_sibling_is_made_without_a_second_pin(lab: &Lab<'_>) {
+    let first = lab.generate(Scheme::A256Kw);
+    for scheme in SCHEMES {
+        let new = NewKey {
+            recipient: RecipientId::random(&OsEntropy).unwrap(),
+            label: "the next one".to_owned(),
+            scheme,
+        };
+        let made = first.generate_sibling(&new).unwrap();
+        let description = made.describe();
+        assert_eq!((description.recipient, description.scheme), (new.recipient, scheme));
+        assert_eq!(description.key_label, "the next one");
+        let cek = fresh();
+        let wrapped = made.wrap(&cek, CONTEXT).unwrap();
+        drop(made);
+        let again = lab.open_as(new.recipient, scheme, "").unwrap();
+        assert!(key(&again, &wrapped).same_as(&cek));
+    }
+    assert_eq!(lab.pin.asked(), 1);
 }
 
 /// A PIN that one was refused with, the other does not spend a try on.
