@@ -77,11 +77,22 @@ pub enum TokenError {
         /// The return value by name, such as `CKR_GENERAL_ERROR`.
         ckr: String,
     },
-    /// The token may not be the home of a master key: the self-test found this.
-    #[error("this token is refused as the home of a master key: {finding}")]
+    /// The token may not be the home of a key of the vault's: the self-test, or reading the key back, found this.
+    #[error("this token is refused as the home of a key: {finding}")]
     Refused {
         /// What it did.
         finding: String,
+    },
+    /// The token has no room for another object.
+    #[error("the token is full: it takes no further object")]
+    TokenFull,
+    /// What is to be kept on the token as an anchor, or is kept there, is none.
+    #[error("the token's anchor `{name}` cannot be used: {reason}")]
+    AnchorUnusable {
+        /// The anchor's name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// No scheme works on this token.
     #[error("none of the schemes works on this token: {}", tried.join("; "))]

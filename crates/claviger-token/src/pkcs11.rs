@@ -4,6 +4,7 @@
 //! unwraps with it from any number of threads. Every key passes through buffers of ours that are wiped, and every session
 //! object that holds one is destroyed on every path.
 
+mod anchor;
 mod enrol;
 mod fault;
 mod ffi;
@@ -18,6 +19,7 @@ mod slots;
 mod template;
 mod token;
 
+pub use anchor::{Pkcs11AnchorSlot, open_anchors};
 pub use enrol::{Access, NewKek, generate, open};
 pub use self_test::{SelfTestCheck, SelfTestReport, self_test};
 pub use slots::{TokenSummary, list};

@@ -1,6 +1,8 @@
 //! The half of the schemes that needs no token: wrapping to a public key, and what remains to be done in software after
 //! a token derived a shared secret.
 
+#[cfg(feature = "software-token")]
+mod anchors;
 mod ecdh;
 mod gcm;
 mod keywrap;
@@ -8,6 +10,8 @@ mod oaep;
 #[cfg(feature = "software-token")]
 mod token;
 
+#[cfg(feature = "software-token")]
+pub use anchors::SoftwareAnchors;
 pub use ecdh::finish_ecdh;
 #[cfg(feature = "pkcs11")]
 pub(crate) use ecdh::{check_point, sec1};
@@ -23,6 +27,9 @@ pub(crate) const KW_BYTES: usize = 40;
 /// Bytes of a 256-bit key under AES-GCM: ciphertext and 128-bit tag.
 #[cfg(any(test, feature = "pkcs11", feature = "software-token"))]
 pub(crate) const GCM_BYTES: usize = 48;
+/// The most bytes of an anchor's value.
+#[cfg(any(test, feature = "pkcs11", feature = "software-token"))]
+pub(crate) const MAX_ANCHOR_BYTES: usize = 4096;
 
 /// Wraps a content-encryption key to a public key, without any token.
 ///

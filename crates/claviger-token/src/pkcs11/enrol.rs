@@ -1,7 +1,7 @@
 //! Making a KEK, opening one, destroying one.
 
 use super::{
-    fault::Fault,
+    fault::{Failure, Fault},
     kek::{self, Made},
     login::{self, Login},
     module::Module,
@@ -10,7 +10,7 @@ use super::{
     self_test::{SelfTestReport, self_test},
     slots,
     template::{self, ImportAs, PointAs, UnwrapAs},
-    token::{Failure, Pkcs11Token, SharedEntropy},
+    token::{Pkcs11Token, SharedEntropy},
 };
 use crate::{KeyDescription, NewKey, PinSource, TokenError, Uri};
 use claviger_types::{Entropy, Key256, RecipientId, Scheme};

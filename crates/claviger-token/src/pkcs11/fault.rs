@@ -94,6 +94,39 @@ impl From<Fault> for TokenError {
     }
 }
 
+/// How calls that belong together failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// One of them did.
+    Call(Fault),
+    /// All calls went well, but the result does not verify.
+    Unverified,
+    /// The token could not be reached, or something else than a call did.
+    Token(TokenError),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Call(fault)
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl From<Failure> for TokenError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Call(fault) => fault.into(),
+            Failure::Unverified => Self::CorruptWrappedKey,
+            Failure::Token(error) => error,
+        }
+    }
+}
+
 /// The return value as the standard writes it, such as `CKR_GENERAL_ERROR`; a vendor's as a number.
 pub(super) fn name(rv: RvError) -> String {
     match rv {

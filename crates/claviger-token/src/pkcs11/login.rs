@@ -2,7 +2,7 @@
 
 use super::{
     fault::Fault,
-    module::Module,
+    module::{Module, with_patience},
     slots::{self, TokenSummary},
 };
 use crate::{PinPrompt, PinSource, PinTries, TokenError};
@@ -43,10 +43,10 @@ impl Login {
         if self.refused.load(Ordering::SeqCst) {
             return Err(TokenError::PinIncorrect { tries_left: None });
         }
-        if !slots::wants_login(module, slot)? {
+        if !with_patience(|| slots::wants_login(module, slot))? {
             return Ok(());
         }
-        let token = slots::summary(module, slot)?;
+        let token = with_patience(|| slots::summary(module, slot))?;
         if token.tries == PinTries::Locked {
             return Err(TokenError::PinLocked);
         }
@@ -103,7 +103,7 @@ fn stands(session: &Session) -> bool {
 pub(super) fn sees_all(module: &Module, session: &Session) -> Result<(), Fault> {
     let lost = |rv| Fault { function: "C_GetSessionInfo", rv };
     let info = session.get_session_info().map_err(|error| Fault::of("C_GetSessionInfo", &error))?;
-    if slots::summary(module, info.slot_id()).is_err() {
+    if with_patience(|| slots::summary(module, info.slot_id())).is_err() {
         return Err(lost(RvError::TokenNotPresent));
     }
     if stands(session) || !slots::wants_login(module, info.slot_id())? {

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Pauses between attempts to initialise: modules race with other processes that write the same token.
-const BACKOFF: [Duration; 4] = [
+pub(super) const BACKOFF: [Duration; 4] = [
     Duration::from_millis(10),
     Duration::from_millis(30),
     Duration::from_millis(90),

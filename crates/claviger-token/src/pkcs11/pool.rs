@@ -6,10 +6,10 @@
 //! only when the login is really gone.
 
 use super::{
-    fault::Fault,
+    fault::{Failure, Fault},
     kek,
     login::Login,
-    module::{Module, with_patience},
+    module::{BACKOFF, Module, with_patience},
     slots::{self, TokenSummary},
 };
 use crate::{TokenError, Uri};
@@ -22,6 +22,7 @@ use cryptoki::{
 use std::{
     fmt, mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -117,7 +118,7 @@ impl Pool {
     pub(super) fn summary(&self) -> Result<TokenSummary, TokenError> {
         let slot = self.state().live.as_ref().map(|live| live.slot);
         match slot {
-            Some(slot) => Ok(slots::summary(&self.module, slot)?),
+            Some(slot) => Ok(with_patience(|| slots::summary(&self.module, slot))?),
             None => Ok(slots::select(&self.module, &self.uri)?.1),
         }
     }
@@ -160,6 +161,57 @@ impl Pool {
         }
     }
 
+    /// Makes calls on a session of their own, with the key; once more, on a fresh one, when what they stand on went away.
+    pub(super) fn run<T>(
+        &self,
+        calls: impl Fn(&Session, Result<ObjectHandle, TokenError>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut rebuilt = false;
+        loop {
+            let lease = self.lease()?;
+            let fault = match calls(lease.session()?, lease.key()) {
+                Ok(done) => {
+                    lease.give_back();
+                    return Ok(done);
+                }
+                Err(Failure::Call(fault)) => fault,
+                // The session is closed.
+                Err(failure) => return Err(failure),
+            };
+            let version = lease.version;
+            lease.end(&fault);
+            if rebuilt || !fault.is_loss() {
+                return Err(Failure::Call(fault));
+            }
+            self.rebuild(version, Some(fault))?;
+            rebuilt = true;
+        }
+    }
+
+    /// The same on a read-write session, for what changes the token.
+    pub(super) fn run_writing<T>(
+        &self,
+        calls: impl Fn(&Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut rebuilt = false;
+        loop {
+            let version = self.version();
+            let session = self.writer()?;
+            let fault = match calls(&session) {
+                Err(Failure::Call(fault)) => fault,
+                outcome => return outcome,
+            };
+            if fault.is_loss_of_sessions() {
+                mem::forget(session);
+            }
+            if rebuilt || !fault.is_loss() {
+                return Err(Failure::Call(fault));
+            }
+            self.rebuild(version, Some(fault))?;
+            rebuilt = true;
+        }
+    }
+
     /// A read-write session outside the pool, for what changes the token.
     pub(super) fn writer(&self) -> Result<Session, TokenError> {
         self.lease()?.give_back();
@@ -188,15 +240,20 @@ impl Pool {
 
         let sessions_lost = loss.is_some_and(|fault| fault.is_loss_of_sessions());
         let rebuilt = match live {
-            Some(live) if !sessions_lost && live.anchor.get_session_info().is_ok() => match self
-                .settle(live.anchor, live.slot)
-            {
-                // The session answers, but there is no token behind it any more.
-                Err(TokenError::KeyMissing { .. }) if slots::summary(&self.module, live.slot).is_err() => {
+            Some(live) if !sessions_lost && live.anchor.get_session_info().is_ok() => {
+                let slot = live.slot;
+                let settled = self.settle(live.anchor, slot);
+                // The session may answer with no token behind it any more.
+                let finds_nothing =
+                    matches!(settled, Err(TokenError::KeyMissing { .. }) | Ok(Live { key: None, .. }));
+                if finds_nothing && with_patience(|| slots::summary(&self.module, slot)).is_err() {
+                    // First, because a module that is initialised again gives its number to another session.
+                    drop(settled);
                     self.start_over(seen)
+                } else {
+                    settled
                 }
-                settled => settled,
-            },
+            }
             Some(live) => {
                 mem::forget(live.anchor);
                 self.start_over(seen)
@@ -221,7 +278,23 @@ impl Pool {
     }
 
     /// From the beginning: the token, a session, the login, the key.
+    ///
+    /// SoftHSM 2.6.1 hides a token whose files another process changed while it was initialised, or shows half of it, until
+    /// it is initialised again.
     fn start_over(&self, seen: u64) -> Result<Live, TokenError> {
+        for pause in BACKOFF {
+            match self.start_once(seen) {
+                Err(error) if seen == 0 && is_half_read(&error) => {
+                    thread::sleep(pause);
+                    self.module.restart()?;
+                }
+                outcome => return outcome,
+            }
+        }
+        self.start_once(seen)
+    }
+
+    fn start_once(&self, seen: u64) -> Result<Live, TokenError> {
         self.forget_sessions();
         let (slot, _) = match slots::select(&self.module, &self.uri) {
             Err(TokenError::ModuleFailed { ckr, .. }) if ckr == "CKR_CRYPTOKI_NOT_INITIALIZED" => {
@@ -315,6 +388,17 @@ impl Pool {
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change to it is a whole one, so a panic elsewhere leaves it usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the module shows no token, or one without a name, or cannot say what it shows. All that comes before a PIN.
+fn is_half_read(error: &TokenError) -> bool {
+    match error {
+        TokenError::TokenAbsent { present, .. } => present.iter().all(|uri| !uri.contains("token=")),
+        TokenError::ModuleFailed { function, ckr } => {
+            *function == "C_GetTokenInfo" && ckr != "CKR_CRYPTOKI_NOT_INITIALIZED"
+        }
+        _ => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Pkcs11Token`]: one KEK behind one module, as the vault sees it.
 
 use super::{
-    fault::Fault,
+    fault::{Failure, Fault},
     operation::Operation,
     pool::Pool,
     profile::{Profile, TestBlob},
@@ -30,26 +30,6 @@ pub(super) struct SharedEntropy(pub(super) Arc<dyn Entropy>);
 impl std::fmt::Debug for SharedEntropy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Entropy")
-    }
-}
-
-/// How an operation on the KEK failed.
-pub(super) enum Failure {
-    /// A call did.
-    Call(Fault),
-    /// All calls went well, but the result does not verify.
-    Unverified,
-    /// The token could not be reached again.
-    Token(TokenError),
-}
-
-impl From<Failure> for TokenError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Call(fault) => fault.into(),
-            Failure::Unverified => Self::CorruptWrappedKey,
-            Failure::Token(error) => error,
-        }
     }
 }
 
@@ -141,32 +121,15 @@ impl Pkcs11Token {
         }
     }
 
-    /// Runs one operation on a session of its own; once more, on a fresh one, when what it stands on went away.
+    /// Runs one operation on a session of its own.
     fn run<T>(
         &self,
         profile: &Profile,
         operation: impl Fn(&Operation<'_>) -> Result<T, Fault>,
     ) -> Result<T, Failure> {
-        let mut rebuilt = false;
-        loop {
-            let lease = self.pool.lease().map_err(Failure::Token)?;
-            let session = lease.session().map_err(Failure::Token)?;
-            let key = lease.key().map_err(Failure::Token)?;
-            let fault = match operation(&Operation { raw: &self.pool.module().raw, session, key, profile }) {
-                Ok(done) => {
-                    lease.give_back();
-                    return Ok(done);
-                }
-                Err(fault) => fault,
-            };
-            let version = lease.version;
-            lease.end(&fault);
-            if rebuilt || !fault.is_loss() {
-                return Err(Failure::Call(fault));
-            }
-            self.pool.rebuild(version, Some(fault)).map_err(Failure::Token)?;
-            rebuilt = true;
-        }
+        self.pool.run(|session, key| {
+            Ok(operation(&Operation { raw: &self.pool.module().raw, session, key: key?, profile })?)
+        })
     }
 
     /// Whether it has the parts and sizes of its scheme. What has not is never shown to the token.

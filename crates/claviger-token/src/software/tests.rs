@@ -275,3 +275,22 @@ fn keys_of_one_token_find_each_other_until_they_are_destroyed() {
         assert!(first.wrap(&cek, CONTEXT).is_ok(), "the other key went with it");
     }
 }
+
+#[test]
+fn anchors_are_kept_one_to_a_name() {
+    use crate::AnchorSlot as _;
+    let anchors = SoftwareAnchors::new();
+    anchors.write("a", b"one").unwrap();
+    anchors.write("b", b"other").unwrap();
+    let shared = anchors.clone();
+    shared.keep_also("a", b"two");
+    assert_eq!(anchors.read("a").unwrap(), [b"one", b"two"]);
+    anchors.write("a", b"three").unwrap();
+    assert_eq!(shared.read("a").unwrap(), [b"three"]);
+    for value in [&[][..], &[0; MAX_ANCHOR_BYTES + 1]] {
+        assert!(matches!(anchors.write("a", value), Err(TokenError::AnchorUnusable { .. })));
+    }
+    anchors.remove("a").unwrap();
+    assert!(shared.read("a").unwrap().is_empty());
+    assert_eq!(shared.read("b").unwrap(), [b"other"]);
+}

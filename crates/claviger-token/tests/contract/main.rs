@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod access;
+mod anchors;
 mod kek;
 mod lab;
 mod loss;
@@ -86,6 +87,13 @@ contract! { softhsm = SoftHsm {
     refused_for_siblings: siblings::a_refused_pin_is_refused_for_all_siblings;
     destroyed_sibling: siblings::a_destroyed_sibling_is_gone_and_the_other_stays;
     absence_and_login: siblings::a_lost_login_is_no_proof_of_absence;
+    anchors: anchors::what_was_written_is_read;
+    cut_anchor_write: anchors::a_cut_write_leaves_both_and_the_next_one_tidies_up;
+    anchors_survive_logout: anchors::a_lost_login_hides_nothing;
+    anchors_share_a_login: anchors::a_key_and_anchors_share_a_login;
+    anchors_of_processes: anchors::processes_under_a_lock_lose_nothing;
+    anchors_without_a_lock: anchors::processes_without_a_lock_lose_no_last_value;
+    anchors_and_a_pulled_token: anchors::a_pulled_token_hides_nothing;
     pulled_and_put_back: loss::token_directory_pulled_and_put_back;
 } }
 
@@ -142,4 +150,10 @@ contract! { kryoptic = Kryoptic {
     refused_for_siblings: siblings::a_refused_pin_is_refused_for_all_siblings;
     destroyed_sibling: siblings::a_destroyed_sibling_is_gone_and_the_other_stays;
     absence_and_login: siblings::a_lost_login_is_no_proof_of_absence;
+    anchors: anchors::what_was_written_is_read;
+    cut_anchor_write: anchors::a_cut_write_leaves_both_and_the_next_one_tidies_up;
+    anchors_survive_logout: anchors::a_lost_login_hides_nothing;
+    anchors_share_a_login: anchors::a_key_and_anchors_share_a_login;
+    anchors_of_processes: anchors::processes_under_a_lock_lose_nothing;
+    anchors_without_a_lock: anchors::processes_without_a_lock_lose_no_last_value;
 } }

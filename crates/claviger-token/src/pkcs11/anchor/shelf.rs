@@ -1,0 +1,77 @@
+//! Data objects on a session: found, read, made, destroyed, one call each.
+
+use super::{
+    super::{fault::Fault, login, module::Module},
+    MAX_BYTES,
+};
+use cryptoki::{
+    object::{Attribute, ObjectClass},
+    session::Session,
+};
+use cryptoki_sys::CK_OBJECT_HANDLE;
+
+/// Whose objects they are (`CKA_APPLICATION`).
+const APPLICATION: &[u8] = b"claviger";
+
+/// Where objects with a name and a value are kept.
+pub(super) trait Shelf {
+    type Object: Copy + PartialEq;
+
+    /// The objects of this name, at most so many.
+    fn find(&self, name: &str, most: usize) -> Result<Vec<Self::Object>, Fault>;
+    /// The value, if it has no more than [`MAX_BYTES`].
+    fn read(&self, object: Self::Object) -> Result<Vec<u8>, Fault>;
+    fn create(&self, name: &str, value: &[u8]) -> Result<Self::Object, Fault>;
+    fn destroy(&self, object: Self::Object) -> Result<(), Fault>;
+}
+
+pub(super) struct SessionShelf<'a> {
+    module: &'a Module,
+    session: &'a Session,
+}
+
+impl<'a> SessionShelf<'a> {
+    pub(super) const fn new(module: &'a Module, session: &'a Session) -> Self {
+        Self { module, session }
+    }
+}
+
+/// Private, because whoever has no PIN can put public objects on a token.
+fn template(name: &str) -> [Attribute; 5] {
+    [
+        Attribute::Class(ObjectClass::DATA),
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Application(APPLICATION.to_vec()),
+        Attribute::Label(name.as_bytes().to_vec()),
+    ]
+}
+
+impl Shelf for SessionShelf<'_> {
+    type Object = CK_OBJECT_HANDLE;
+
+    fn find(&self, name: &str, most: usize) -> Result<Vec<CK_OBJECT_HANDLE>, Fault> {
+        let found = self.session.iter_objects(&template(name));
+        let found = found.and_then(|found| found.take(most).map(|object| Ok(object?.handle())).collect());
+        let found: Vec<_> = found.map_err(|error| Fault::of("C_FindObjects", &error))?;
+        if found.is_empty() {
+            login::sees_all(self.module, self.session)?;
+        }
+        Ok(found)
+    }
+
+    fn read(&self, object: CK_OBJECT_HANDLE) -> Result<Vec<u8>, Fault> {
+        let mut value = vec![0; MAX_BYTES];
+        let count = self.module.raw.read_value(self.session.handle(), object, &mut value)?;
+        value.truncate(count);
+        Ok(value)
+    }
+
+    fn create(&self, name: &str, value: &[u8]) -> Result<CK_OBJECT_HANDLE, Fault> {
+        self.module.raw.create_with_value(self.session.handle(), &template(name), value)
+    }
+
+    fn destroy(&self, object: CK_OBJECT_HANDLE) -> Result<(), Fault> {
+        self.module.raw.destroy(self.session.handle(), object)
+    }
+}
