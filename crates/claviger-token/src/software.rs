@@ -1,5 +1,5 @@
-//! The half of the schemes that needs no token: wrapping to a public key, and what remains to be done in software after
-//! a token derived a shared secret.
+//! The half of the schemes that needs no token: wrapping to a public key, what remains to be done in software after a token
+//! derived a shared secret, and verifying what a token signed.
 
 #[cfg(feature = "software-token")]
 mod anchors;
@@ -7,14 +7,21 @@ mod ecdh;
 mod gcm;
 mod keywrap;
 mod oaep;
+mod signature;
+#[cfg(feature = "software-token")]
+mod signer;
 #[cfg(feature = "software-token")]
 mod token;
 
 #[cfg(feature = "software-token")]
 pub use anchors::SoftwareAnchors;
+pub(crate) use ecdh::check_point;
 pub use ecdh::finish_ecdh;
 #[cfg(feature = "pkcs11")]
-pub(crate) use ecdh::{check_point, sec1};
+pub(crate) use ecdh::sec1;
+pub use signature::verify_signature;
+#[cfg(feature = "software-token")]
+pub use signer::SoftwareSigner;
 #[cfg(feature = "software-token")]
 pub use token::SoftwareToken;
 

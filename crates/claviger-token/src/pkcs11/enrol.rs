@@ -97,7 +97,7 @@ fn generate_as(
     outcome
 }
 
-fn destroy(session: &Session, made: &Made) -> Result<(), Fault> {
+pub(super) fn destroy(session: &Session, made: &Made) -> Result<(), Fault> {
     let mut outcome = Ok(());
     for object in std::iter::once(made.key).chain(made.public) {
         outcome = outcome.and(destroy_object(session, object));

@@ -272,6 +272,29 @@ impl Raw {
         check("C_Decrypt", rv)?;
         written("C_Decrypt", count, out)
     }
+
+    /// Signs in one part into `out`; the number of bytes written.
+    pub(super) fn sign(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: &Mechanism<'_>,
+        key: CK_OBJECT_HANDLE,
+        digest: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, Fault> {
+        let init = present("C_SignInit", self.functions.C_SignInit)?;
+        let function = present("C_Sign", self.functions.C_Sign)?;
+        let mut mechanism: CK_MECHANISM = mechanism.into();
+        // SAFETY: see the module's documentation; the mechanism has no parameters.
+        check("C_SignInit", unsafe { init(session, &raw mut mechanism, key) })?;
+        let mut count = length(out);
+        // SAFETY: see the module's documentation; C_Sign only reads `digest`.
+        let rv = unsafe {
+            function(session, digest.as_ptr().cast_mut(), length(digest), out.as_mut_ptr(), &raw mut count)
+        };
+        check("C_Sign", rv)?;
+        written("C_Sign", count, out)
+    }
 }
 
 fn present<F>(name: &'static str, function: Option<F>) -> Result<F, Fault> {

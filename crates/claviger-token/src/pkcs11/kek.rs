@@ -2,7 +2,7 @@
 
 use super::{
     fault::Fault,
-    template::{self, KekTemplate, Strictness},
+    template::{self, KeyTemplate, Strictness},
 };
 use crate::{PublicKey, TokenError};
 use claviger_types::{EcPoint, RecipientId, Scheme};
@@ -15,11 +15,11 @@ use cryptoki::{
 /// Sizes of a new RSA key, in bits, in the order in which they are tried.
 const RSA_BITS: [u64; 2] = [3072, 2048];
 
-/// A fresh KEK: its handle, the public half's, and which attributes the module did not know.
+/// A fresh key: its handle, the public half's, and which attributes the module did not know.
 pub(super) struct Made {
     pub(super) key: ObjectHandle,
     pub(super) public: Option<ObjectHandle>,
-    pub(super) template: KekTemplate,
+    pub(super) template: KeyTemplate,
     pub(super) strictness: Strictness,
 }
 
@@ -34,25 +34,47 @@ pub(super) fn make(
         Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1 => &RSA_BITS,
         _ => &[0],
     };
+    let of_size = |bits| move |strictness| template::kek(scheme, recipient, label, bits, strictness);
     let mut last = Fault { function: "C_GenerateKey", rv: RvError::MechanismInvalid };
     for &bits in sizes {
-        for strictness in Strictness::ALL {
-            let template = template::kek(scheme, recipient, label, bits, strictness);
-            match generate(session, &template) {
-                Ok((key, public)) => return Ok(Made { key, public, template, strictness }),
-                Err(fault) => last = fault,
-            }
-            if matches!(last.rv, RvError::MechanismInvalid | RvError::FunctionNotSupported) {
-                return Err(last);
-            }
+        match make_by(session, of_size(bits)) {
+            Err(fault) => last = fault,
+            made => return made,
+        }
+        if cannot_make(&last) {
+            break;
         }
     }
     Err(last)
 }
 
+/// Makes a key by the strictest of these templates that the module takes.
+pub(super) fn make_by(
+    session: &Session,
+    template: impl Fn(Strictness) -> KeyTemplate,
+) -> Result<Made, Fault> {
+    let mut last = Fault { function: "C_GenerateKey", rv: RvError::MechanismInvalid };
+    for strictness in Strictness::ALL {
+        let template = template(strictness);
+        match generate(session, &template) {
+            Ok((key, public)) => return Ok(Made { key, public, template, strictness }),
+            Err(fault) => last = fault,
+        }
+        if cannot_make(&last) {
+            break;
+        }
+    }
+    Err(last)
+}
+
+/// Whether it is the kind of key that the module does not make, whatever the template.
+const fn cannot_make(fault: &Fault) -> bool {
+    matches!(fault.rv, RvError::MechanismInvalid | RvError::FunctionNotSupported)
+}
+
 fn generate(
     session: &Session,
-    template: &KekTemplate,
+    template: &KeyTemplate,
 ) -> Result<(ObjectHandle, Option<ObjectHandle>), Fault> {
     match &template.public {
         None => session

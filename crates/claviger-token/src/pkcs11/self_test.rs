@@ -3,7 +3,7 @@
 //! First the scheme: wrap, unwrap, compare, refuse what was changed. Then the attacks that have worked on real modules: a
 //! usage switched on later, a copy with more usages, the KEK wrapped by itself or under a key that the attacker knows.
 
-use super::{fault, fault::Fault, kek, template::Strictness, token::Pkcs11Token};
+use super::{fault, fault::Fault, ffi::Raw, kek, template::Strictness, token::Pkcs11Token};
 use crate::{Token as _, TokenError};
 use claviger_types::{Key256, Scheme, WrappedCek};
 use cryptoki::{
@@ -186,6 +186,19 @@ fn shows_its_value(
     report.must_fail("read the key's value", "it shows the value of a sensitive key", &shown)
 }
 
+/// The same for a key that is not a KEK.
+pub(super) fn must_not_show_its_value(
+    raw: &Raw,
+    session: &Session,
+    key: ObjectHandle,
+) -> Result<(), TokenError> {
+    let mut out = Zeroizing::new([0; 1024]);
+    match raw.read_value(session.handle(), key.handle(), out.as_mut_slice()) {
+        Ok(_) => Err(refused("it shows the value of a sensitive key")),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Whether the key has what the attack wants without any attack. For a usage that is no finding by itself: keys that were
 /// made elsewhere may have more than one.
 fn has_already(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result<bool, TokenError> {
@@ -198,7 +211,7 @@ fn has_already(session: &Session, key: ObjectHandle, attack: &Attribute) -> Resu
     }
 }
 
-fn set_later(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result<(), TokenError> {
+pub(super) fn set_later(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result<(), TokenError> {
     if has_already(session, key, attack)? {
         return Ok(());
     }
@@ -210,7 +223,7 @@ fn set_later(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result
     Ok(())
 }
 
-fn copy_with(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result<(), TokenError> {
+pub(super) fn copy_with(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result<(), TokenError> {
     if has_already(session, key, attack)? {
         return Ok(());
     }

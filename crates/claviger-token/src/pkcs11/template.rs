@@ -1,6 +1,6 @@
 //! Templates: of the KEK, and of the short-lived session objects through which a wrapped key passes.
 
-use claviger_types::{RecipientId, Scheme};
+use claviger_types::{RecipientId, Scheme, SignerId};
 use cryptoki::{
     mechanism::{Mechanism, MechanismType},
     object::{Attribute, KeyType, ObjectClass},
@@ -131,8 +131,8 @@ const fn class(scheme: Scheme) -> ObjectClass {
     if scheme.is_symmetric() { ObjectClass::SECRET_KEY } else { ObjectClass::PRIVATE_KEY }
 }
 
-/// How a KEK is made.
-pub(super) struct KekTemplate {
+/// How a key is made.
+pub(super) struct KeyTemplate {
     pub(super) generate: Mechanism<'static>,
     /// The secret or private key.
     pub(super) key: Vec<Attribute>,
@@ -161,7 +161,7 @@ pub(super) fn kek(
     label: &str,
     rsa_bits: u64,
     strictness: Strictness,
-) -> KekTemplate {
+) -> KeyTemplate {
     let named = |attributes: &mut Vec<Attribute>| {
         attributes.extend([
             Attribute::Token(true),
@@ -227,7 +227,53 @@ pub(super) fn kek(
             (Mechanism::RsaPkcsKeyPairGen, Some(public))
         }
     };
-    KekTemplate { generate, key, public }
+    KeyTemplate { generate, key, public }
+}
+
+/// The template of a new signing key: as strict as a KEK's, fit to sign by ECDSA and for nothing else.
+pub(super) fn signer(id: SignerId, label: &str, strictness: Strictness) -> KeyTemplate {
+    let named = [
+        Attribute::Token(true),
+        Attribute::Modifiable(false),
+        Attribute::KeyType(KeyType::EC),
+        Attribute::Id(id.as_bytes().to_vec()),
+        Attribute::Label(label.as_bytes().to_vec()),
+    ];
+    let mut key = vec![
+        Attribute::Class(ObjectClass::PRIVATE_KEY),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Decrypt(false),
+        Attribute::Unwrap(false),
+        Attribute::Derive(false),
+        Attribute::Sign(true),
+        Attribute::SignRecover(false),
+    ];
+    key.extend(named.clone());
+    if strictness != Strictness::WithoutCopyable {
+        key.push(Attribute::Copyable(false));
+    }
+    if strictness == Strictness::Full {
+        key.push(Attribute::AllowedMechanisms(vec![MechanismType::ECDSA]));
+    }
+    let mut public = vec![
+        Attribute::Class(ObjectClass::PUBLIC_KEY),
+        Attribute::Private(false),
+        Attribute::Encrypt(false),
+        Attribute::Verify(true),
+        Attribute::VerifyRecover(false),
+        Attribute::Wrap(false),
+        Attribute::Derive(false),
+        Attribute::EcParams(P256.to_vec()),
+    ];
+    public.extend(named);
+    KeyTemplate { generate: Mechanism::EccKeyPairGen, key, public: Some(public) }
+}
+
+/// By which a signing key is found.
+pub(super) fn signer_query(id: &[u8], label: Option<&str>) -> Vec<Attribute> {
+    query(Scheme::EcdhEsA256Kw, id, label)
 }
 
 /// The one mechanism that a scheme's KEK is for.

