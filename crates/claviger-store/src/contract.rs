@@ -2,6 +2,7 @@
 //! `contract::suite!(fresh)`, where `fresh` makes an empty store; one that lasts beyond a process runs
 //! [`processes`] too.
 
+pub(crate) mod disk;
 pub(crate) mod processes;
 
 use crate::{

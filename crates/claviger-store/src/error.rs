@@ -51,10 +51,16 @@ pub enum StoreError {
         /// The newest this program reads.
         supported: u64,
     },
-    /// There is a store, or something else, where a new one was to be made.
-    #[error("{} exists already; a new store needs a place of its own", location.display())]
+    /// There is a store, or something else, where a new store or archive was to be made.
+    #[error("{} exists already and is not replaced; use another path", location.display())]
     Exists {
         /// Where it was to be made.
+        location: PathBuf,
+    },
+    /// What lies there is never changed: it is an archive.
+    #[error("{} is an archive: it can be read, but not changed", location.display())]
+    ReadOnly {
+        /// The archive.
         location: PathBuf,
     },
     /// The connection was lost, or the disk failed, during a commit: it may have happened or not.

@@ -3,18 +3,21 @@
 //! The store is not trusted: everything that it hands back is checked by the vault against hashes under an
 //! authenticated head. All the vault asks of an engine is this trait, and all the trait asks of an engine is one
 //! compare-and-set.
-
 //!
 //! Two engines: [`SqliteStore`], one file on this machine, and [`MemoryStore`], for tests. [`open_url`] and
-//! [`create_url`] choose the engine by the store's URL.
+//! [`create_url`] choose the engine by the store's URL. A backup is one file, which [`ArchiveWriter`] writes and
+//! [`ArchiveStore`] reads like any store.
 
+mod archive;
 #[cfg(test)]
 mod contract;
 mod error;
+mod files;
 mod memory;
 mod sqlite;
 mod url;
 
+pub use archive::{ArchiveStore, ArchiveSummary, ArchiveWriter};
 pub use error::{Cause, StoreError};
 pub use memory::{Fault, MemoryStore};
 pub use sqlite::SqliteStore;
@@ -216,8 +219,12 @@ mod limits {
         size("the object", largest, MAX_OBJECT_BYTES)
     }
 
+    pub(crate) fn head(head: &[u8]) -> Result<(), StoreError> {
+        size("the head", head.len(), MAX_HEAD_BYTES)
+    }
+
     pub(crate) fn commit(new: &[u8], puts: &[Object], deletes: &[ObjectId]) -> Result<(), StoreError> {
-        size("the head", new.len(), MAX_HEAD_BYTES)?;
+        head(new)?;
         let count = puts.len() + deletes.len();
         if count > MAX_COMMIT_OBJECTS {
             return Err(StoreError::TooMany { count, limit: MAX_COMMIT_OBJECTS });

@@ -24,6 +24,7 @@ mod lock;
 mod pool;
 mod private;
 
+use crate::files::{Draft, beside, directory_of, unreachable};
 use crate::{
     Commit, Erasure, Listed, MAX_HEAD_BYTES, MAX_OBJECT_BYTES, Object, Revision, Store, StoreError, WorkLock,
     limits,
@@ -34,7 +35,6 @@ use pool::Pool;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, types::ValueRef};
 use rustix::fs::FlockOperation;
 use std::{
-    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -81,17 +81,10 @@ impl SqliteStore {
                 return Err(StoreError::Exists { location: taken });
             }
         }
-        let draft = Draft::beside(&path)?;
-        connection::initialise(&draft.path)?;
-        match fs::hard_link(&draft.path, &path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(StoreError::Exists { location: path });
-            }
-            result => result.map_err(|error| unreachable("making the database", error))?,
-        }
-        drop(draft);
-        private::sync_directory(directory_of(&path))
+        let (draft, ()) = Draft::beside(&path, private::make_file)
             .map_err(|error| unreachable("making the database", error))?;
+        connection::initialise(draft.path())?;
+        draft.publish(&path)?;
         Self::open(&path)
     }
 
@@ -361,49 +354,6 @@ fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     private::check_directory(&directory)?;
     let name = path.file_name().ok_or_else(|| StoreError::Absent { location: path.to_owned() })?;
     Ok(directory.join(name))
-}
-
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
-}
-
-fn unreachable(context: &str, error: io::Error) -> StoreError {
-    StoreError::Unreachable { context: context.to_owned(), source: Box::new(error) }
-}
-
-/// A database on its way to its name; removed when dropped.
-struct Draft {
-    path: PathBuf,
-}
-
-impl Draft {
-    fn beside(path: &Path) -> Result<Self, StoreError> {
-        let mut number = 0_u32;
-        loop {
-            let draft = beside(path, &format!(".{}.{number}.new", std::process::id()));
-            match private::make_file(&draft) {
-                Ok(()) => return Ok(Self { path: draft }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1000 => number += 1,
-                Err(error) => return Err(unreachable("making the database", error)),
-            }
-        }
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        // What cannot be removed is an empty store under a name that nobody looks at.
-        let _ = fs::remove_file(&self.path);
-    }
 }
 
 #[cfg(test)]

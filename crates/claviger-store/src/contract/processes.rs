@@ -1,12 +1,13 @@
 //! What an engine must do for several processes: the test binary runs itself again as the other ones.
 
 use super::{all_ids, id, object};
-use crate::{Commit, Erasure, Object, Store, StoreError, open_url};
+use crate::{ArchiveWriter, Commit, Erasure, Object, Store, StoreError, open_url, sqlite_files};
 use claviger_types::{Entropy as _, ObjectId, OsEntropy};
 use std::{
     env,
     fmt::Display,
     io::{BufRead as _, BufReader, Lines, Write as _},
+    path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
     thread,
     time::Duration,
@@ -109,6 +110,7 @@ fn other_process() {
             say("deleted");
             wait_for_go();
         }
+        "write an archive for ever" => say(write_for_ever(&url)),
         "erase" => say(format!("{:?}", store.erase())),
         "erase for ever" => erase_for_ever(&*store),
         _ => panic!("no such role: {role}"),
@@ -293,5 +295,22 @@ pub(crate) fn a_killed_erasure_leaves_whole_commits(url: &str) {
         assert_eq!(whole_commit(&*store).unwrap(), expected);
         assert_eq!(store.erase().unwrap(), Erasure::Done);
         assert!(!store.erasure_pending().unwrap());
+    }
+}
+
+/// The archive that other processes write, in the directory of a SQLite store.
+pub(crate) fn archive_beside(url: &str) -> PathBuf {
+    sqlite_files(url).unwrap()[0].with_extension("archive")
+}
+
+/// Writes an archive that is never finished, and says what stopped it.
+fn write_for_ever(url: &str) -> String {
+    let mut archive = ArchiveWriter::create(&archive_beside(url)).unwrap();
+    loop {
+        let object = Object { id: ObjectId::random(&OsEntropy).unwrap(), bytes: vec![0x5a; 50_000] };
+        if let Err(error) = archive.put(&object) {
+            return format!("{error:?}");
+        }
+        say(archive.count());
     }
 }

@@ -5,12 +5,15 @@
 //! database another commit came in between: that may have been the deletion of one who has died, or has to try again.
 
 use super::{
-    directory_of, fault,
+    fault,
     lock::{self, Taken},
     pool::{self, Pool},
-    private, unreachable,
+    private,
 };
-use crate::{Erasure, StoreError};
+use crate::{
+    Erasure, StoreError,
+    files::{directory_of, sync_directory, unreachable},
+};
 use rusqlite::Connection;
 use rustix::fs::FlockOperation;
 use std::{
@@ -50,7 +53,7 @@ impl Erasures {
             }
         };
         note.sync_all()
-            .and_then(|()| private::sync_directory(directory_of(&self.note)))
+            .and_then(|()| sync_directory(directory_of(&self.note)))
             .map_err(|error| unreachable("noting an erasure", error))?;
         pool::lock(&self.begun).push(note);
         Ok(())
@@ -102,7 +105,7 @@ impl Erasures {
             return Ok(false);
         }
         fs::remove_file(&self.note)
-            .and_then(|()| private::sync_directory(directory_of(&self.note)))
+            .and_then(|()| sync_directory(directory_of(&self.note)))
             .map_err(|error| unreachable("removing the note of an erasure", error))?;
         Ok(true)
     }

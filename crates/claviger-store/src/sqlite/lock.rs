@@ -1,8 +1,8 @@
 //! Files beside the database that are there to be locked, by `flock`: the kernel gives the lock back when the holder
 //! dies, and each opening of the file is a holder of its own, within one process too.
 
-use super::{private, unreachable};
-use crate::StoreError;
+use super::private;
+use crate::{StoreError, files::unreachable};
 use rustix::{
     fs::{FlockOperation, OFlags, flock},
     io::Errno,

@@ -1,7 +1,7 @@
 //! Files and directories that only their owner may read or change: made so, and refused when they are not.
 
 use crate::StoreError;
-use rustix::{fs::Mode, io::Errno, process::geteuid};
+use rustix::{fs::Mode, process::geteuid};
 use std::{
     fs::{self, DirBuilder, Metadata, OpenOptions, Permissions},
     io::{self, ErrorKind},
@@ -103,13 +103,4 @@ fn shell(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-/// Makes a new name of a file last through a power failure.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    match fs::File::open(path)?.sync_all() {
-        // Some file systems cannot, and need not.
-        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(()),
-        result => result,
-    }
 }

@@ -1,42 +1,10 @@
 use super::*;
-use crate::contract::processes::{Other, whole_commit};
+use crate::contract::{
+    disk::{Disk, with_small_files_only},
+    processes::{Other, whole_commit},
+};
 use rustix::process::geteuid;
 use std::process::Command;
-
-/// A file system of its own, for which one must be root.
-struct Disk {
-    directory: tempfile::TempDir,
-}
-
-impl Disk {
-    fn of_bytes(size: u32) -> Self {
-        Self::mounted(&["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"])
-    }
-
-    /// A directory once more, where nothing can be written.
-    fn view_of(directory: &Path) -> Self {
-        let view = Self::mounted(&["--bind", directory.to_str().unwrap()]);
-        mount(&["-o", "remount,ro,bind"], view.directory.path());
-        view
-    }
-
-    fn mounted(arguments: &[&str]) -> Self {
-        let (directory, _) = place();
-        mount(arguments, directory.path());
-        Self { directory }
-    }
-}
-
-fn mount(arguments: &[&str], on: &Path) {
-    let status = Command::new("mount").args(arguments).arg(on).status().unwrap();
-    assert!(status.success(), "mount {arguments:?}");
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.directory.path()).status();
-    }
-}
 
 #[test]
 fn a_full_disk_is_an_error_and_no_damage() {
@@ -73,11 +41,7 @@ fn a_full_disk_is_an_error_and_no_damage() {
     } else {
         let (_directory, path) = place();
         drop(begin(&path));
-        // No file may grow past 400 blocks, and the signal for that is ignored.
-        let mut limited = Command::new("sh");
-        limited.args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\""]);
-        limited.arg(std::env::current_exe().unwrap());
-        let said = Other::start_by(limited, "fill", &sqlite_url(&path)).hear().unwrap();
+        let said = Other::start_by(with_small_files_only(), "fill", &sqlite_url(&path)).hear().unwrap();
         assert!(said.starts_with("Unreachable") || said.starts_with("Ambiguous"), "{said}");
         let store = SqliteStore::open(&path).unwrap();
         whole(&store);
@@ -162,11 +126,8 @@ fn a_full_disk_keeps_an_erasure_pending() {
     } else {
         let (_directory, path) = place();
         drop(to_be_erased(&path));
-        // No file may grow past 400 blocks, and the signal for that is ignored; it is no full disk for all that.
-        let mut limited = Command::new("sh");
-        limited.args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\""]);
-        limited.arg(std::env::current_exe().unwrap());
-        let said = Other::start_by(limited, "erase", &sqlite_url(&path)).hear().unwrap();
+        // A limit on files is no full disk, and no obstacle that passes.
+        let said = Other::start_by(with_small_files_only(), "erase", &sqlite_url(&path)).hear().unwrap();
         assert!(said.contains("Unreachable"), "{said}");
         whole(&SqliteStore::open(&path).unwrap());
     }
@@ -209,7 +170,7 @@ fn on_a_disk_that_became_read_only_nothing_changes() {
     let path = disk.directory.path().join("vault.db");
     drop(to_be_erased(&path));
     Connection::open(&path).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-    mount(&["-o", "remount,ro"], disk.directory.path());
+    disk.make_read_only();
     let before = contents(disk.directory.path());
     assert_eq!(before.len(), 2, "{:?}", before.iter().map(|(path, _)| path).collect::<Vec<_>>());
     let refused = SqliteStore::open(&path).err().unwrap();
