@@ -32,6 +32,9 @@ const MAP: u8 = 5;
 const TAG: u8 = 6;
 const SIMPLE: u8 = 7;
 
+/// The simple value null (RFC 8949 section 3.3).
+const NULL: u8 = 0xf6;
+
 /// The deterministic CBOR of a value.
 pub fn to_vec<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     serde_cbor::ser::to_vec_packed(value).map_err(|_| CodecError)

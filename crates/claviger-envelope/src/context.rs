@@ -151,3 +151,14 @@ impl Encode for HeadContext {
         out.array(2).text("claviger/head/v1").bytes(self.vault.as_bytes());
     }
 }
+
+/// The place of a succession record: `["claviger/succession/v1", vault id]`.
+pub(crate) struct SuccessionContext {
+    pub(crate) vault: VaultId,
+}
+
+impl Encode for SuccessionContext {
+    fn encode<S: Sink>(&self, out: &mut Writer<S>) {
+        out.array(2).text("claviger/succession/v1").bytes(self.vault.as_bytes());
+    }
+}

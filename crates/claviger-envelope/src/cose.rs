@@ -1,4 +1,5 @@
-//! COSE itself (RFC 9052): headers, the structures that are authenticated, `COSE_Encrypt`, `COSE_Encrypt0`, `COSE_Mac0`.
+//! COSE itself (RFC 9052): headers, the structures that are authenticated, `COSE_Encrypt`, `COSE_Encrypt0`, `COSE_Mac0`,
+//! `COSE_Sign1`.
 //!
 //! This layer knows nothing of claviger: types, contexts and labels come as parameters, and labels that it was not
 //! asked for are handed on unread. It is stricter than the RFC where the RFC leaves room: tags are required,
@@ -8,11 +9,13 @@ mod body;
 mod header;
 mod mac0;
 mod message;
+mod sign1;
 
 pub(crate) use body::{Body, NewBody};
 pub(crate) use header::Headers;
 pub(crate) use mac0::{HMAC_256_256, Mac0};
 pub(crate) use message::{Encrypt, Encrypt0, Recipient};
+pub(crate) use sign1::{ES256, SigStructure, Sign1, verify as verify_es256};
 
 use crate::codec::{Encode, Sink, Writer};
 

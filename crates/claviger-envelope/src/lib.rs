@@ -1,5 +1,6 @@
 //! Everything at rest is COSE (RFC 9052, 9053) in deterministic CBOR (RFC 8949 section 4.2.1): data-key envelopes,
-//! credential envelopes, sealed objects and the head's MAC. No I/O, no callback, no token; entropy is passed in.
+//! credential envelopes, sealed objects, the head's MAC and signed succession records. No I/O, no callback, no token;
+//! entropy is passed in.
 //!
 //! Two layers: `cose` is the standard, made strict; above it stands claviger's profile, which fixes every label, type
 //! and context. `docs/format.md` has the bytes.
@@ -16,6 +17,7 @@ mod error;
 mod head;
 mod object;
 mod profile;
+mod succession;
 
 pub use cipher::ContentAlg;
 pub use context::{CredentialContext, DataKeyContext, ObjectContext, ObjectKind};
@@ -27,3 +29,4 @@ pub use error::EnvelopeError;
 pub use head::{MAX_HEAD_PAYLOAD_BYTES, UnverifiedHead, mac_head};
 pub use object::{MAX_OBJECT_PLAINTEXT_BYTES, open_object, seal_object};
 pub use profile::FORMAT;
+pub use succession::{Succession, UnverifiedSuccession};

@@ -5,7 +5,7 @@ use crate::{
     codec::{Encode, Sink, Writer},
     cose::{Headers, label},
 };
-use claviger_types::{Digest, RecipientId, Scheme};
+use claviger_types::{Digest, RecipientId, Scheme, SignerId};
 
 /// The number of the format that this version writes, in every protected header.
 pub const FORMAT: u64 = 1;
@@ -21,6 +21,7 @@ pub(crate) enum Type {
     Credential,
     Object(ObjectKind),
     Head,
+    Succession,
 }
 
 impl Type {
@@ -31,6 +32,7 @@ impl Type {
             Self::Credential => "application/vnd.claviger.credential+cose",
             Self::Object(kind) => kind.media_type(),
             Self::Head => "application/vnd.claviger.head+cose",
+            Self::Succession => "application/vnd.claviger.succession+cose",
         }
     }
 
@@ -54,10 +56,12 @@ pub(crate) enum KeyName {
     Kid(Digest),
     /// The one-time key that belongs to this salt.
     Salt(Salt),
+    /// This signer's.
+    Signer(SignerId),
 }
 
 /// A protected header: `{1: alg, 3: content type, 4: kid, 16: typ, -65537: format}`, or with `-65540: salt` and no kid;
-/// the content type only where there is one.
+/// the content type only where there is one. The kid of a signed message is its signer's id.
 pub(crate) struct ProtectedHeader {
     pub(crate) alg: i64,
     pub(crate) key: KeyName,
@@ -77,11 +81,14 @@ impl ProtectedHeader {
         }
         let alg = header.int(label::ALG).ok_or(EnvelopeError::Malformed("no algorithm"))?;
         let key = if let Some(kid) = header.bytes(label::KID) {
-            Digest::try_from(kid).ok().map(KeyName::Kid)
+            match typ {
+                Type::Succession => SignerId::try_from(kid).ok().map(KeyName::Signer),
+                _ => Digest::try_from(kid).ok().map(KeyName::Kid),
+            }
         } else {
             header.bytes(LABEL_SALT).and_then(|salt| salt.try_into().ok()).map(KeyName::Salt)
         };
-        let key = key.ok_or(EnvelopeError::Malformed("no key id or salt of 32 bytes"))?;
+        let key = key.ok_or(EnvelopeError::Malformed("no key id or salt of its length"))?;
         let read = Self { alg, key, typ };
         if read.to_cbor() == headers.protected_bytes {
             Ok(read)
@@ -94,7 +101,15 @@ impl ProtectedHeader {
     pub(crate) fn kid(&self) -> Result<Digest, EnvelopeError> {
         match self.key {
             KeyName::Kid(kid) => Ok(kid),
-            KeyName::Salt(_) => Err(EnvelopeError::Malformed("a salt instead of a key id")),
+            _ => Err(EnvelopeError::Malformed("a salt instead of a key id")),
+        }
+    }
+
+    /// The signer, for messages that must name one.
+    pub(crate) fn signer(&self) -> Result<SignerId, EnvelopeError> {
+        match self.key {
+            KeyName::Signer(signer) => Ok(signer),
+            _ => Err(EnvelopeError::Malformed("a salt instead of a signer")),
         }
     }
 
@@ -102,7 +117,7 @@ impl ProtectedHeader {
     pub(crate) fn salt(&self) -> Result<Salt, EnvelopeError> {
         match self.key {
             KeyName::Salt(salt) => Ok(salt),
-            KeyName::Kid(_) => Err(EnvelopeError::Malformed("a key id instead of a salt")),
+            _ => Err(EnvelopeError::Malformed("a key id instead of a salt")),
         }
     }
 }
@@ -114,8 +129,14 @@ impl Encode for ProtectedHeader {
         if let Some(content_type) = content_type {
             out.int(label::CONTENT_TYPE).unsigned(content_type);
         }
-        if let KeyName::Kid(kid) = &self.key {
-            out.int(label::KID).bytes(kid.as_bytes());
+        match &self.key {
+            KeyName::Kid(kid) => {
+                out.int(label::KID).bytes(kid.as_bytes());
+            }
+            KeyName::Signer(signer) => {
+                out.int(label::KID).bytes(signer.as_bytes());
+            }
+            KeyName::Salt(_) => {}
         }
         out.int(label::TYP).text(self.typ.media_type()).int(LABEL_FORMAT).unsigned(FORMAT);
         if let KeyName::Salt(salt) = &self.key {

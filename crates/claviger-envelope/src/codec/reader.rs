@@ -1,7 +1,7 @@
 //! A cursor over deterministic CBOR that borrows what it reads: no allocation, no recursion but a bounded one, and no
 //! copy of a secret that would have to be wiped.
 
-use super::{ARRAY, BYTES, CodecError, MAP, NEGATIVE, SIMPLE, TAG, TEXT, UNSIGNED};
+use super::{ARRAY, BYTES, CodecError, MAP, NEGATIVE, NULL, SIMPLE, TAG, TEXT, UNSIGNED};
 
 /// How deep an item that is only skipped may nest.
 const MAX_DEPTH: u8 = 8;
@@ -64,6 +64,13 @@ impl<'a> Reader<'a> {
     /// Whether the next item is a text string.
     pub(crate) fn is_text(&self) -> bool {
         self.rest.first().is_some_and(|first| first >> 5 == TEXT)
+    }
+
+    /// Whether the next item is null, which is then read.
+    pub(crate) fn null(&mut self) -> bool {
+        let after = self.rest.strip_prefix(&[NULL]);
+        self.rest = after.unwrap_or(self.rest);
+        after.is_some()
     }
 
     /// The encoding of the next item, whatever it is, once it is known to be deterministic.

@@ -1,7 +1,7 @@
 //! Writes deterministic CBOR into a buffer, or only counts how long it would be, so that a buffer that takes a secret
 //! is made once and never grows.
 
-use super::{ARRAY, BYTES, MAP, NEGATIVE, TAG, TEXT, UNSIGNED};
+use super::{ARRAY, BYTES, MAP, NEGATIVE, NULL, TAG, TEXT, UNSIGNED};
 
 /// Where encoded bytes go.
 pub(crate) trait Sink {
@@ -93,7 +93,7 @@ impl<S: Sink> Writer<S> {
     }
 
     pub(crate) fn null(&mut self) -> &mut Self {
-        self.raw(&[0xf6])
+        self.raw(&[NULL])
     }
 
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> &mut Self {

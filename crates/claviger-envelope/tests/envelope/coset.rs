@@ -3,19 +3,25 @@
 use super::{golden, manifest::Entry};
 use ::coset::{
     AsCborValue as _, CborSerializable as _, CoseEncrypt, CoseEncrypt0, CoseEncrypt0Builder,
-    CoseEncryptBuilder, CoseKey, CoseKeyBuilder, CoseMac0, CoseMac0Builder, CoseRecipientBuilder,
-    HeaderBuilder, Label, TaggedCborSerializable as _, cbor::value::Value as Cbor, iana,
+    CoseEncryptBuilder, CoseKey, CoseKeyBuilder, CoseMac0, CoseMac0Builder, CoseRecipientBuilder, CoseSign1,
+    CoseSign1Builder, HeaderBuilder, Label, TaggedCborSerializable as _, cbor::value::Value as Cbor, iana,
 };
 use aes_gcm::{
     Aes256Gcm,
     aead::{Aead as _, KeyInit as _, Payload},
 };
 use claviger_envelope::{
-    ContentAlg, CredentialContext, DataKey, DataKeyContext, DataKeyEnvelope, UnverifiedHead, VaultKeys,
-    open_credential,
+    ContentAlg, CredentialContext, DataKey, DataKeyContext, DataKeyEnvelope, Succession, UnverifiedHead,
+    UnverifiedSuccession, VaultKeys, open_credential,
 };
-use claviger_types::{CredentialId, Digest, Key256, RecipientId, Scheme, SeededEntropy, ServiceId, VaultId};
+use claviger_types::{
+    CredentialId, Digest, EcPoint, Key256, RecipientId, Scheme, SeededEntropy, ServiceId, SignerId, VaultId,
+};
 use hmac::{Hmac, Mac as _};
+use p256::ecdsa::{
+    Signature, SigningKey, VerifyingKey,
+    signature::{Signer, Verifier as _},
+};
 use sha2::Sha256;
 
 const FORMAT: i64 = -65537;
@@ -75,7 +81,7 @@ fn coset_reads_our_data_keys() {
 }
 
 #[test]
-fn coset_reads_our_credentials_and_heads() {
+fn coset_reads_our_credentials_heads_and_successions() {
     let manifest = golden::manifest();
     let secret = |kid: Digest| {
         let entry = manifest.data_keys.iter().find(|entry| entry.kid == kid).unwrap();
@@ -119,10 +125,30 @@ fn coset_reads_our_credentials_and_heads() {
                 assert_eq!(hex::encode(message.payload.unwrap()), entry.payload);
                 read += 1;
             }
+            Entry::Succession(entry) => {
+                let message = CoseSign1::from_tagged_slice(&bytes).unwrap();
+                assert_eq!(message.protected.header.key_id, entry.signer.as_bytes());
+                let aad = external_aad(&[
+                    "claviger/succession/v1".into(),
+                    manifest.vault.as_bytes().as_slice().into(),
+                ]);
+                let public = hex::decode(&entry.public_key).unwrap();
+                let public = VerifyingKey::from_sec1_bytes(&public).unwrap();
+                let verify = |signature: &[u8], data: &[u8]| {
+                    public.verify(data, &Signature::from_slice(signature).unwrap())
+                };
+                message.verify_signature(&aad, verify).unwrap();
+                message.verify_signature(b"", verify).unwrap_err();
+                let map = Cbor::from_slice(&message.payload.unwrap()).unwrap();
+                let map = map.as_map().unwrap();
+                assert_eq!(map[2].1.as_bytes().unwrap(), entry.new.as_bytes());
+                assert_eq!(map[5].1.is_null(), entry.previous.is_none());
+                read += 1;
+            }
             _ => {}
         }
     }
-    assert_eq!(read, 6);
+    assert_eq!(read, 8);
 }
 
 fn hmac(key: &Key256, data: &[u8]) -> Hmac<Sha256> {
@@ -218,4 +244,43 @@ fn we_read_what_coset_writes() {
         .to_tagged_vec()
         .unwrap();
     assert_eq!(UnverifiedHead::parse(&bytes).unwrap().verify(&keys.head, vault).unwrap(), b"payload");
+}
+
+#[test]
+fn we_read_a_succession_that_coset_writes() {
+    let signing = SigningKey::from_slice(&[8; 32]).unwrap();
+    let (vault, signer) = (VaultId::from_bytes([1; 16]), SignerId::from_bytes([2; 16]));
+    let digests = [Digest::of(b"old"), Digest::of(b"new"), Digest::of(b"head")];
+    let [old, new, head] = digests.map(|digest| Cbor::from(digest.as_bytes().as_slice()));
+    let payload = Cbor::Map(vec![
+        (0.into(), vault.as_bytes().as_slice().into()),
+        (1.into(), old),
+        (2.into(), new),
+        (3.into(), 70_000.into()),
+        (4.into(), head),
+        (5.into(), Cbor::Null),
+    ]);
+    let protected = HeaderBuilder::new()
+        .algorithm(iana::Algorithm::ES256)
+        .key_id(signer.as_bytes().to_vec())
+        .value(16, "application/vnd.claviger.succession+cose".into())
+        .value(FORMAT, 1.into())
+        .build();
+    let aad = external_aad(&["claviger/succession/v1".into(), vault.as_bytes().as_slice().into()]);
+    let sign = |data: &[u8]| -> Vec<u8> { Signer::<Signature>::sign(&signing, data).to_bytes().to_vec() };
+    let bytes = CoseSign1Builder::new()
+        .protected(protected)
+        .payload(payload.to_vec().unwrap())
+        .create_signature(&aad, sign)
+        .build()
+        .to_tagged_vec()
+        .unwrap();
+    let record = UnverifiedSuccession::parse(&bytes).unwrap();
+    assert_eq!(record.signer(), signer);
+    let point = signing.verifying_key().to_sec1_point(false);
+    let (x, y) = point.as_bytes()[1..].split_at(32);
+    let point = EcPoint { x: x.try_into().unwrap(), y: y.try_into().unwrap() };
+    let [old, new, head] = digests;
+    let expected = Succession { vault, old, new, epoch: 70_000, head, previous: None };
+    assert_eq!(record.verify(&point).unwrap(), expected);
 }

@@ -8,7 +8,7 @@ fn the_document_shows_the_golden_files() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/format.md");
     let document = std::fs::read_to_string(path).unwrap();
     let shown: Vec<_> = document.split("```text golden=").skip(1).collect();
-    assert_eq!(shown.len(), 4);
+    assert_eq!(shown.len(), 5);
     for block in shown {
         let (file, rest) = block.split_once('\n').unwrap();
         let (lines, _) = rest.split_once("```").unwrap();

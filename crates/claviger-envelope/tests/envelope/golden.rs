@@ -2,16 +2,18 @@
 //! files that are new, never for files that a release has written.
 
 use super::manifest::{
-    Bytes, CredentialEntry, DataKeyEntry, HeadEntry, Manifest, ObjectEntry, RecipientKey, fields,
+    Bytes, CredentialEntry, DataKeyEntry, HeadEntry, Manifest, ObjectEntry, RecipientKey, SuccessionEntry,
+    fields,
 };
 use claviger_envelope::{
     ContentAlg, CredentialContext, DataKey, DataKeyContext, DataKeySealer, ObjectContext, ObjectKind,
     VaultKeys, mac_head, seal_credential, seal_object,
 };
 use claviger_types::{
-    CredentialId, FieldValue, Fields, Key256, Kind, ObjectId, RecipientId, Scheme, SecretBytes,
-    SeededEntropy, ServiceId, Value, VaultId,
+    CredentialId, Digest, FieldValue, Fields, Key256, Kind, ObjectId, RecipientId, Scheme, SecretBytes,
+    SeededEntropy, ServiceId, SignerId, Value, VaultId,
 };
+use p256::ecdsa::{Signature, SigningKey, signature::hazmat::PrehashSigner as _};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -29,7 +31,7 @@ pub(crate) fn manifest() -> Manifest {
 fn every_golden_file_opens_to_what_its_manifest_says() {
     let manifest = manifest();
     let entries = manifest.entries();
-    assert_eq!(entries.len(), 17);
+    assert_eq!(entries.len(), 19);
     for entry in entries {
         assert_eq!(manifest.open(entry, &manifest.bytes(entry)), Ok(()), "{:?}", entry.envelope());
     }
@@ -66,6 +68,7 @@ impl Maker {
             credentials: Vec::new(),
             objects: Vec::new(),
             heads: Vec::new(),
+            successions: Vec::new(),
         };
         Self { entropy, files: BTreeMap::new(), manifest }
     }
@@ -118,6 +121,9 @@ impl Maker {
             payload: String::new(),
             envelope,
         });
+
+        let first = self.succession("succession-first", &vault_key, None);
+        self.succession("succession", &vault_key, Some(first));
 
         let mut json = serde_json::to_vec_pretty(&self.manifest).unwrap();
         json.push(b'\n');
@@ -200,6 +206,37 @@ impl Maker {
             plaintext: hex::encode(plain),
             envelope,
         });
+    }
+
+    /// The record that the vault key took the place of another; the link to it.
+    fn succession(
+        &mut self,
+        name: &str,
+        vault_key: &DataKey,
+        previous: Option<(ObjectId, Digest)>,
+    ) -> (ObjectId, Digest) {
+        let key = Key256::random(&self.entropy).unwrap();
+        let signing = SigningKey::from_slice(key.expose()).unwrap();
+        let mut entry = SuccessionEntry {
+            signer: SignerId::random(&self.entropy).unwrap(),
+            public_key: hex::encode(signing.verifying_key().to_sec1_point(false).as_bytes()),
+            key: Some(hex::encode(key.expose())),
+            old: DataKey::generate(ContentAlg::A256Gcm, &self.entropy).unwrap().kid(),
+            new: vault_key.kid(),
+            epoch: 300,
+            head: Digest::of(name.as_bytes()),
+            previous,
+            envelope: Bytes::Hex(String::new()),
+        };
+        let record = entry.record(self.manifest.vault);
+        // The signature is the same each time (RFC 6979).
+        let signature: Signature =
+            signing.sign_prehash(record.to_be_signed(entry.signer).as_bytes()).unwrap();
+        let bytes = record.signed(entry.signer, &signature.to_bytes().into());
+        let link = (ObjectId::random(&self.entropy).unwrap(), Digest::of(&bytes));
+        entry.envelope = self.file(name, bytes);
+        self.manifest.successions.push(entry);
+        link
     }
 
     fn file(&mut self, name: &str, bytes: Vec<u8>) -> Bytes {

@@ -4,11 +4,11 @@
 use super::software::Kek;
 use claviger_envelope::{
     ContentAlg, CredentialContext, DataKey, DataKeyContext, DataKeyEnvelope, EnvelopeError, ObjectContext,
-    ObjectKind, UnverifiedHead, VaultKeys, open_credential, open_object,
+    ObjectKind, Succession, UnverifiedHead, UnverifiedSuccession, VaultKeys, open_credential, open_object,
 };
 use claviger_types::{
-    CredentialId, Digest, Entropy, FieldValue, Key256, ObjectId, RecipientId, Scheme, ServiceId, Value,
-    VaultId, WrappedCek,
+    CredentialId, Digest, EcPoint, Entropy, FieldValue, Key256, Link, ObjectId, RecipientId, Scheme,
+    ServiceId, SignerId, Value, VaultId, WrappedCek,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -32,6 +32,8 @@ pub(crate) struct Manifest {
     pub(crate) objects: Vec<ObjectEntry>,
     #[serde(default)]
     pub(crate) heads: Vec<HeadEntry>,
+    #[serde(default)]
+    pub(crate) successions: Vec<SuccessionEntry>,
 }
 
 /// A recipient and its private key, in hexadecimal.
@@ -116,6 +118,42 @@ pub(crate) struct HeadEntry {
     pub(crate) envelope: Bytes,
 }
 
+/// A succession record.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SuccessionEntry {
+    pub(crate) signer: SignerId,
+    /// The signer's point, uncompressed (SEC 1), and where it is known the private scalar.
+    pub(crate) public_key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    pub(crate) old: Digest,
+    pub(crate) new: Digest,
+    pub(crate) epoch: u64,
+    pub(crate) head: Digest,
+    pub(crate) previous: Option<(ObjectId, Digest)>,
+    pub(crate) envelope: Bytes,
+}
+
+impl SuccessionEntry {
+    pub(crate) fn point(&self) -> EcPoint {
+        let bytes = hex::decode(&self.public_key).expect("hex");
+        let (x, y) = bytes.strip_prefix(&[4]).expect("an uncompressed point").split_at(32);
+        EcPoint { x: x.try_into().expect("32 bytes"), y: y.try_into().expect("32 bytes") }
+    }
+
+    pub(crate) fn record(&self, vault: VaultId) -> Succession {
+        Succession {
+            vault,
+            old: self.old,
+            new: self.new,
+            epoch: self.epoch,
+            head: self.head,
+            previous: self.previous.map(Link::from),
+        }
+    }
+}
+
 /// Where an envelope's bytes are: in a file beside the manifest, or in the manifest, in hexadecimal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -144,6 +182,7 @@ pub(crate) enum Entry<'a> {
     Credential(&'a CredentialEntry),
     Object(&'a ObjectEntry),
     Head(&'a HeadEntry),
+    Succession(&'a SuccessionEntry),
 }
 
 impl Entry<'_> {
@@ -153,6 +192,7 @@ impl Entry<'_> {
             Self::Credential(entry) => &entry.envelope,
             Self::Object(entry) => &entry.envelope,
             Self::Head(entry) => &entry.envelope,
+            Self::Succession(entry) => &entry.envelope,
         }
     }
 }
@@ -204,7 +244,8 @@ impl Manifest {
         let credentials = self.credentials.iter().map(Entry::Credential);
         let objects = self.objects.iter().map(Entry::Object);
         let heads = self.heads.iter().map(Entry::Head);
-        data_keys.chain(credentials).chain(objects).chain(heads).collect()
+        let successions = self.successions.iter().map(Entry::Succession);
+        data_keys.chain(credentials).chain(objects).chain(heads).chain(successions).collect()
     }
 
     /// Opens these bytes in the place of an entry, and compares with what the entry says.
@@ -214,6 +255,7 @@ impl Manifest {
             Entry::Credential(entry) => self.open_credential(entry, bytes),
             Entry::Object(entry) => self.open_object(entry, bytes),
             Entry::Head(entry) => self.open_head(entry, bytes),
+            Entry::Succession(entry) => self.open_succession(entry, bytes),
         }
     }
 
@@ -266,6 +308,14 @@ impl Manifest {
         let keys = VaultKeys::derive(&self.data_key(entry.fingerprint)?)?;
         let payload = head.verify(&keys.head, self.vault)?;
         same(head.fingerprint() == entry.fingerprint && hex::encode(payload) == entry.payload)
+    }
+
+    fn open_succession(&self, entry: &SuccessionEntry, bytes: &[u8]) -> Result<(), Failure> {
+        let record = UnverifiedSuccession::parse(bytes)?;
+        if record.signer() != entry.signer {
+            return Err(Failure::NoKey);
+        }
+        same(record.verify(&entry.point())? == entry.record(self.vault))
     }
 
     /// The data key with this id: as the manifest says, or else by opening its envelope.
