@@ -125,7 +125,7 @@ fn still_there() -> TokenError {
     }
 }
 
-fn destroy_object(session: &Session, object: ObjectHandle) -> Result<(), Fault> {
+pub(super) fn destroy_object(session: &Session, object: ObjectHandle) -> Result<(), Fault> {
     session.destroy_object(object).map_err(|error| Fault::of("C_DestroyObject", &error))
 }
 

@@ -85,6 +85,22 @@ fn attach(pool: Pool, id: SignerId, key_id: &[u8]) -> Result<Pkcs11Signer, Token
     Ok(Pkcs11Signer { pool, id, public_key })
 }
 
+impl Pkcs11Signer {
+    /// Destroys the key, both halves. What it has signed stays signed.
+    pub fn destroy_key(self) -> Result<(), TokenError> {
+        let writer = self.pool.writer()?;
+        let lease = self.pool.lease()?;
+        let key = lease.key()?;
+        lease.give_back();
+        let public = kek::public_object(&writer, self.id.as_bytes())?;
+        super::enrol::destroy_object(&writer, key)?;
+        if let Some(public) = public {
+            super::enrol::destroy_object(&writer, public)?;
+        }
+        Ok(())
+    }
+}
+
 /// What has worked on real modules: a usage switched on later, a copy with more usages.
 fn attack(keyless: &Pool, writer: &Session, made: &kek::Made) -> Result<(), TokenError> {
     self_test::must_not_show_its_value(&keyless.module().raw, writer, made.key)?;

@@ -213,3 +213,38 @@ pub(crate) fn processes_without_a_lock_lose_no_last_value(lab: &Lab<'_>) {
     }
     assert!(written > 0);
 }
+
+/// A disk that is full under the token: no file of the process may grow. The earlier value stays, the failure is said, and
+/// once there is room a write goes on as if nothing had been.
+pub(crate) fn a_full_disk_keeps_the_earlier_value(lab: &Lab<'_>) {
+    if worker().is_none() {
+        slot(lab).write(NAME, b"old").unwrap();
+        // An ignored signal stays ignored in what is executed, so a file that may not grow gives an error and no end.
+        let full = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+            .arg(env::current_exe().unwrap())
+            .args(env::args().skip(1))
+            .env(WORKER, "0")
+            .stdout(Stdio::null())
+            .status();
+        assert!(full.unwrap().success());
+        assert_eq!(slot(lab).read(NAME).unwrap(), [b"newer"]);
+        return;
+    }
+    let limit = |soft: &str| {
+        let pid = std::process::id().to_string();
+        let set = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={soft}:")]).status();
+        assert!(set.expect("prlimit, of util-linux").success());
+    };
+    let anchors = slot(lab);
+    assert_eq!(anchors.read(NAME).unwrap(), [b"old"]);
+    limit("0");
+    let outcome = anchors.write(NAME, b"new");
+    let while_full = anchors.read(NAME);
+    limit("unlimited");
+    assert!(matches!(outcome, Err(TokenError::ModuleFailed { .. } | TokenError::TokenFull)), "{outcome:?}");
+    assert_eq!(while_full.unwrap(), [b"old"]);
+    assert_eq!(anchors.read(NAME).unwrap(), [b"old"]);
+    anchors.write(NAME, b"newer").unwrap();
+    assert_eq!(anchors.read(NAME).unwrap(), [b"newer"]);
+}

@@ -94,6 +94,7 @@ contract! { softhsm = SoftHsm {
     anchors_share_a_login: anchors::a_key_and_anchors_share_a_login;
     anchors_of_processes: anchors::processes_under_a_lock_lose_nothing;
     anchors_without_a_lock: anchors::processes_without_a_lock_lose_no_last_value;
+    anchors_on_a_full_disk: anchors::a_full_disk_keeps_the_earlier_value;
     signer: signers::what_is_signed_verifies;
     signer_attributes: signers::attributes_are_a_signers;
     signer_shares_a_login: signers::a_signer_and_a_key_share_a_login;
@@ -162,6 +163,7 @@ contract! { kryoptic = Kryoptic {
     anchors_share_a_login: anchors::a_key_and_anchors_share_a_login;
     anchors_of_processes: anchors::processes_under_a_lock_lose_nothing;
     anchors_without_a_lock: anchors::processes_without_a_lock_lose_no_last_value;
+    anchors_on_a_full_disk: anchors::a_full_disk_keeps_the_earlier_value;
     signer: signers::what_is_signed_verifies;
     signer_attributes: signers::attributes_are_a_signers;
     signer_shares_a_login: signers::a_signer_and_a_key_share_a_login;
