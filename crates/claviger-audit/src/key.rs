@@ -61,7 +61,8 @@ fn secret_key(private: &Key256) -> Result<SecretKey, AuditError> {
     SecretKey::from_bytes(&FieldBytes::from(*private.expose())).map_err(|_| AuditError::Key)
 }
 
-fn public_of(private: &Key256) -> Result<AuditPublicKey, AuditError> {
+/// The public half of a private key.
+pub fn public_of(private: &Key256) -> Result<AuditPublicKey, AuditError> {
     let point = secret_key(private)?.public_key().to_sec1_point(false);
     let coordinate = |bytes: Option<&FieldBytes>| bytes.map(|bytes| (*bytes).into()).ok_or(AuditError::Key);
     Ok(AuditPublicKey(EcPoint { x: coordinate(point.x())?, y: coordinate(point.y())? }))

@@ -34,7 +34,7 @@ mod segment;
 
 pub use entry::{Actor, Entry, EntryId, Outcome, Recorded};
 pub use error::AuditError;
-pub use key::{AuditPublicKey, generate_audit_key};
+pub use key::{AuditPublicKey, generate_audit_key, public_of};
 pub use log::{AuditLog, Durability};
 pub use reader::{AuditReader, Chain};
 

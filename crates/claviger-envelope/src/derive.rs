@@ -9,6 +9,8 @@ use sha2::Sha256;
 /// What the vault key is used for, and nothing else is: to derive these.
 #[derive(Debug)]
 pub struct VaultKeys {
+    /// The vault key's own id.
+    pub fingerprint: Digest,
     /// Of [`name_hmac`], by which the index finds a service.
     pub index: Key256,
     /// Of the head's MAC.
@@ -22,6 +24,7 @@ impl VaultKeys {
     pub fn derive(vault_key: &DataKey) -> Result<Self, EnvelopeError> {
         let key = |label: &[u8]| expand(vault_key.key(), &[label]);
         Ok(Self {
+            fingerprint: vault_key.kid(),
             index: key(b"claviger/v1/index")?,
             head: key(b"claviger/v1/head")?,
             metadata: key(b"claviger/v1/metadata")?,
@@ -40,6 +43,11 @@ pub fn name_hmac(index_key: &Key256, name: &ServiceName) -> Result<Digest, Envel
 /// The id of a data key, its check value and its commitment in one. It is no secret.
 pub(crate) fn kid(key: &Key256) -> Result<Digest, EnvelopeError> {
     expand(key, &[b"claviger/v1/dek-kid"]).map(|kid| Digest::from_bytes(*kid.expose()))
+}
+
+/// What only a holder of this data key can say, and what tells nobody the key: the answer to a challenge that holds it.
+pub fn answer(key: &DataKey) -> Result<Digest, EnvelopeError> {
+    expand(key.key(), &[b"claviger/v1/answer"]).map(|answer| Digest::from_bytes(*answer.expose()))
 }
 
 /// Thirty-two bytes from a key and the concatenation of the parts of `info`.

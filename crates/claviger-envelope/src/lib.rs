@@ -24,7 +24,7 @@ pub use context::{CredentialContext, DataKeyContext, ObjectContext, ObjectKind};
 pub use credential::{open_credential, seal_credential};
 pub use data_key::DataKey;
 pub use data_key_envelope::{DataKeyEnvelope, DataKeySealer, MAX_RECIPIENTS};
-pub use derive::{VaultKeys, name_hmac};
+pub use derive::{VaultKeys, answer, name_hmac};
 pub use error::EnvelopeError;
 pub use head::{MAX_HEAD_PAYLOAD_BYTES, UnverifiedHead, mac_head};
 pub use object::{MAX_OBJECT_PLAINTEXT_BYTES, open_object, seal_object};

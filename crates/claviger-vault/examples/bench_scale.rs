@@ -9,10 +9,12 @@
 use claviger_store::{SqliteStore, Store};
 use claviger_token::{Token, software::SoftwareToken};
 use claviger_types::{
-    CredentialName, Key256, Kind, OsEntropy, RecipientId, Reference, Scheme, SecretBytes, ServiceName,
-    SystemClock, Value, VaultId,
+    CredentialName, HostId, Key256, Kind, OsEntropy, RecipientId, Reference, Scheme, SecretBytes,
+    ServiceName, SystemClock, Value, VaultId,
 };
-use claviger_vault::{FileAnchor, ImportEntry, ImportOptions, Parts, Pinned, Set, Silent, Vault};
+use claviger_vault::{
+    FileAnchor, Host, ImportEntry, ImportOptions, MemoryHost, Parts, Pinned, Set, Silent, Vault,
+};
 use std::{
     error::Error,
     path::{Path, PathBuf},
@@ -68,7 +70,13 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-fn parts(directory: &Path, token: &Arc<dyn Token>, pinned: Pinned, store: Arc<dyn Store>) -> Parts {
+fn parts(
+    directory: &Path,
+    token: &Arc<dyn Token>,
+    pinned: Pinned,
+    host: &Arc<MemoryHost>,
+    store: Arc<dyn Store>,
+) -> Parts {
     Parts {
         store,
         token: Arc::clone(token),
@@ -76,6 +84,7 @@ fn parts(directory: &Path, token: &Arc<dyn Token>, pinned: Pinned, store: Arc<dy
         clock: Arc::new(SystemClock),
         anchors: vec![Box::new(FileAnchor::new(directory.join("anchor")))],
         pinned,
+        host: Arc::clone(host) as Arc<dyn Host>,
     }
 }
 
@@ -83,10 +92,10 @@ fn fill(directory: &Path, credentials: usize, services: usize) -> Outcome<Sized>
     let recipient = RecipientId::random(&OsEntropy)?;
     let token: Arc<dyn Token> =
         Arc::new(SoftwareToken::generate(recipient, Scheme::A256Kw, Arc::new(OsEntropy))?);
-    let mut pinned = Pinned { vault: VaultId::random(&OsEntropy)?, fingerprint: None, recipient };
+    let pinned = Pinned { vault: VaultId::random(&OsEntropy)?, recipient };
+    let host = Arc::new(MemoryHost::new(HostId::random(&OsEntropy)?, Vec::new()));
     let store = Arc::new(SqliteStore::create(&directory.join("vault.db"))?);
-    let vault = Vault::init(parts(directory, &token, pinned, store), Key256::random(&OsEntropy)?)?;
-    pinned.fingerprint = Some(vault.fingerprint()?);
+    let vault = Vault::init(parts(directory, &token, pinned, &host, store), Key256::random(&OsEntropy)?)?;
 
     let started = Instant::now();
     let each = credentials / services;
@@ -99,7 +108,7 @@ fn fill(directory: &Path, credentials: usize, services: usize) -> Outcome<Sized>
     let (place, opener) = (directory.to_owned(), Arc::clone(&token));
     let parts = Box::new(move || {
         let store = Arc::new(SqliteStore::open(&place.join("vault.db"))?);
-        Ok(parts(&place, &opener, pinned, store))
+        Ok(parts(&place, &opener, pinned, &host, store))
     });
     let directory = directory.to_owned();
     let (gets, sets, opens) = (Vec::new(), Vec::new(), Vec::new());
@@ -128,7 +137,7 @@ fn measure(size: &mut Sized, round: usize) -> Outcome<()> {
         let started = Instant::now();
         size.vault.get(&reference, None)?;
         let got = started.elapsed();
-        let set = Set { reference, value: value(round), cas: None, max_versions: Some(1) };
+        let set = Set { max_versions: Some(1), ..Set::new(reference, value(round)) };
         let started = Instant::now();
         size.vault.set(&set)?;
         if round > 0 {

@@ -1,6 +1,10 @@
 //! Anchors: the newest head that was seen, kept where whoever writes the store cannot reach. An anchor is raised and
 //! never lowered; a head that is older, or does not descend from it, is a roll-back.
 
+mod token;
+
+pub use token::TokenAnchor;
+
 use crate::VaultError;
 use claviger_types::Digest;
 use rustix::fs::{FlockOperation, flock};
@@ -20,6 +24,18 @@ pub struct Seen {
     pub digest: Digest,
 }
 
+impl Seen {
+    /// As an anchor keeps it: one line, `EPOCH DIGEST`.
+    fn line(&self) -> String {
+        format!("{} {}\n", self.epoch, self.digest)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (epoch, digest) = text.strip_suffix('\n')?.split_once(' ')?;
+        Some(Self { epoch: epoch.parse().ok()?, digest: digest.parse().ok()? })
+    }
+}
+
 /// A place that remembers the newest head.
 pub trait Anchor: Send + Sync {
     /// Where that is, for messages.
@@ -34,6 +50,11 @@ pub trait Anchor: Send + Sync {
     /// Raises the anchor to `to` if it stands lower, under a lock; one that stands higher already stays. A missing one
     /// is an error unless `create`.
     fn raise(&self, to: Seen, create: bool) -> Result<(), VaultError>;
+
+    /// The same without the patience of an anchor that is not raised each time.
+    fn settle(&self, to: Seen) -> Result<(), VaultError> {
+        self.raise(to, false)
+    }
 
     /// Sets the anchor to a head that an administrator vouched for, whatever it said before.
     fn reset(&self, to: Seen) -> Result<(), VaultError>;
@@ -61,26 +82,10 @@ impl FileAnchor {
         VaultError::Anchor { location: self.location(), action, source }
     }
 
-    fn parse(text: &str) -> Option<Seen> {
-        let (epoch, digest) = text.strip_suffix('\n')?.split_once(' ')?;
-        Some(Seen { epoch: epoch.parse().ok()?, digest: digest.parse().ok()? })
-    }
-
     /// Runs `change` under the lock that all raisers take: a file beside the anchor, since the anchor itself is
     /// replaced.
     fn locked(&self, change: impl FnOnce() -> Result<(), VaultError>) -> Result<(), VaultError> {
-        let broken = |error| self.error("raised", error);
-        if let Some(directory) = self.path.parent().filter(|directory| !directory.exists()) {
-            fs::create_dir_all(directory).map_err(broken)?;
-            fs::set_permissions(directory, Permissions::from_mode(0o700)).map_err(broken)?;
-        }
-        let lock = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(self.path.with_extension("lock"))
-            .map_err(broken)?;
-        flock(&lock, FlockOperation::LockExclusive).map_err(|error| broken(error.into()))?;
+        let _lock = lock(&self.path.with_extension("lock")).map_err(|error| self.error("raised", error))?;
         change()
     }
 
@@ -93,7 +98,7 @@ impl FileAnchor {
 
     /// Replaces the file whole: a crash leaves the old line or the new one, and both are heads that were seen.
     fn write(&self, seen: Seen) -> io::Result<()> {
-        let line = format!("{} {}\n", seen.epoch, seen.digest);
+        let line = seen.line();
         let (fresh, mut file) = self.fresh()?;
         file.write_all(line.as_bytes())?;
         file.set_len(u64::try_from(line.len()).unwrap_or(MOST_BYTES))?;
@@ -116,7 +121,7 @@ impl Anchor for FileAnchor {
         };
         let mut text = String::new();
         file.take(MOST_BYTES).read_to_string(&mut text).map_err(|error| self.error("read", error))?;
-        Self::parse(&text).map(Some).ok_or_else(|| {
+        Seen::parse(&text).map(Some).ok_or_else(|| {
             self.error("read", io::Error::new(io::ErrorKind::InvalidData, "it holds no anchor"))
         })
     }
@@ -139,6 +144,17 @@ impl Anchor for FileAnchor {
     fn reset(&self, to: Seen) -> Result<(), VaultError> {
         self.locked(|| self.write(to).map_err(|error| self.error("raised", error)))
     }
+}
+
+/// The lock that all raisers of one anchor take; given back when the file is closed.
+fn lock(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+        fs::create_dir_all(directory)?;
+        fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+    }
+    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    Ok(lock)
 }
 
 #[cfg(test)]

@@ -71,9 +71,14 @@ pub(crate) fn check(
         ));
     }
     if descends(store, head, digest, &seen)? != Some(true) {
+        let restored = head.restored.filter(|restored| restored.at > seen.epoch).map(|restored| {
+            format!("; it says that it was restored from a backup of epoch {}", restored.from)
+        });
         return rolled_back(format!(
-            "the head of epoch {} does not descend from the one of epoch {} that this host has seen ({location})",
-            head.epoch, seen.epoch
+            "the head of epoch {} does not descend from the one of epoch {} that this host has seen ({location}){}",
+            head.epoch,
+            seen.epoch,
+            restored.unwrap_or_default()
         ));
     }
     Ok(seen)

@@ -1,7 +1,9 @@
 //! Reading and writing credentials.
 
+mod amend;
 mod destroy;
 mod read;
+mod rekey;
 mod set;
 mod states;
 
@@ -11,7 +13,7 @@ use crate::{
     Vault, VaultError,
     draft::Draft,
     format::{CredentialRecord, KeyRecord, KeyState, Leaf, RecipientRecord, VersionRecord},
-    keys::MOST_SEALS,
+    keys::{KeyRing, MOST_USES},
     snapshot::Snapshot,
 };
 use claviger_envelope::{
@@ -80,6 +82,7 @@ impl Vault {
     ) -> Result<Link, VaultError> {
         let context =
             CredentialContext { vault: snapshot.payload.vault, service: key.service, credential, n };
+        self.keyring.count_seal(&key.key.kid());
         let bytes = seal_credential(&key.key, context, value, self.entropy.as_ref())?;
         if !open_credential(&key.key, context, &bytes)?.same_as(value) {
             return Err(VaultError::Damaged { what: "a sealed value did not open to itself".to_owned() });
@@ -95,34 +98,49 @@ impl Vault {
         record: &CredentialRecord,
         version: &VersionRecord,
     ) -> Result<Value, VaultError> {
-        let damaged = |why: &str| VaultError::Damaged { what: format!("a credential {why}") };
-        let link = version.object.as_ref().ok_or_else(|| damaged("has no object"))?;
-        let key = leaf
-            .keys
-            .iter()
-            .find(|key| key.n == version.key)
-            .ok_or_else(|| damaged("is under a data key that its service does not have"))?;
+        let key = leaf.keys.iter().find(|key| key.n == version.key).ok_or_else(|| VaultError::Damaged {
+            what: "a credential is under a data key that its service does not have".to_owned(),
+        })?;
         let key = self.keyring.data_key(snapshot, leaf.service, key)?;
-        let bytes = snapshot.read("credential", link)?;
-        let context = CredentialContext {
-            vault: snapshot.payload.vault,
-            service: leaf.service,
-            credential: record.id,
-            n: version.n,
-        };
-        Ok(open_credential(&key, context, &bytes)?)
+        open_under(snapshot, &key, leaf.service, record, version)
     }
 }
 
-/// Counts so many more seals of a service's active data key, or says that it is worn out.
-pub(crate) fn count_seals(leaf: &mut Leaf, more: u64, service: &ServiceName) -> Result<(), VaultError> {
+/// Opens one version with its data key.
+pub(crate) fn open_under(
+    snapshot: &Snapshot,
+    key: &DataKey,
+    service: ServiceId,
+    record: &CredentialRecord,
+    version: &VersionRecord,
+) -> Result<Value, VaultError> {
+    let link = version
+        .object
+        .as_ref()
+        .ok_or_else(|| VaultError::Damaged { what: "a credential has no object".to_owned() })?;
+    let bytes = snapshot.read("credential", link)?;
+    let context =
+        CredentialContext { vault: snapshot.payload.vault, service, credential: record.id, n: version.n };
+    Ok(open_credential(key, context, &bytes)?)
+}
+
+/// Writes into a leaf how often its active data key was used, attempts that failed included, or says that it is worn
+/// out. The new head will count them.
+pub(crate) fn count_seals(
+    keyring: &KeyRing,
+    leaf: &mut Leaf,
+    draft: &mut Draft,
+    service: &ServiceName,
+) -> Result<(), VaultError> {
     if let Some(key) = leaf.keys.last_mut() {
-        key.seals = key.seals.saturating_add(more);
-        if key.seals > MOST_SEALS {
+        let uncounted = keyring.uncounted_seals(&key.kid);
+        key.seals = key.seals.saturating_add(uncounted);
+        if key.seals > MOST_USES {
             return Err(VaultError::KeyExhausted {
                 reference: Reference { service: service.clone(), name: None },
             });
         }
+        draft.seals.push((key.kid, uncounted));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::{VaultError, snapshot::Snapshot};
 use claviger_envelope::{ObjectContext, ObjectKind, seal_object};
 use claviger_store::{Object, Store};
-use claviger_types::{Entropy, Link, ObjectId, VaultId};
+use claviger_types::{Digest, Entropy, Link, ObjectId, VaultId};
 
 /// A draft that holds more bytes than this puts some of them into the store ahead of the commit.
 const MOST_BYTES_HELD: usize = 16 << 20;
@@ -17,6 +17,10 @@ pub(crate) struct Draft {
     pub(crate) deletes: Vec<ObjectId>,
     /// What is in the store already, and is garbage unless the commit succeeds.
     pub(crate) staged: Vec<ObjectId>,
+    /// Uses of data keys that the new head counts.
+    pub(crate) seals: Vec<(Digest, u64)>,
+    /// Uses of the master key that the new register counts, where the draft has one.
+    pub(crate) wraps: Option<u64>,
     held: usize,
 }
 
@@ -78,6 +82,15 @@ impl Draft {
         self.held -= early.iter().map(|object| object.bytes.len()).sum::<usize>().min(self.held);
         self.staged.extend(early.iter().map(|object| object.id));
         Ok(store.put(&early)?)
+    }
+
+    /// Takes over what another draft holds.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.puts.append(&mut other.puts);
+        self.deletes.append(&mut other.deletes);
+        self.staged.append(&mut other.staged);
+        self.seals.append(&mut other.seals);
+        self.held += other.held;
     }
 
     /// Gives up an object that the new head will not reach.

@@ -4,7 +4,7 @@ use crate::Fault;
 use claviger_envelope::EnvelopeError;
 use claviger_store::StoreError;
 use claviger_token::TokenError;
-use claviger_types::{Digest, EntropyError, ObjectId, Reference};
+use claviger_types::{Digest, EntropyError, ObjectId, RecipientId, Reference, SignerId};
 
 /// Why the vault could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -53,13 +53,15 @@ pub enum VaultError {
         /// The vault that was expected.
         expected: String,
     },
-    /// The vault key is not the pinned one.
-    #[error("the vault's fingerprint is {found}, the configuration pins {pinned}")]
+    /// The vault key is none that this host pins, and nobody whom it believes vouches for it.
+    #[error("the vault's fingerprint is {found}, this host pins {pinned}{}", why.sentence())]
     ForeignFingerprint {
         /// The fingerprint that lies there.
         found: Digest,
         /// The pinned one.
         pinned: Digest,
+        /// Why no succession leads from one to the other.
+        why: NoSuccession,
     },
     /// The token's key is no recipient of this vault.
     #[error("this token's key is no recipient of this vault")]
@@ -123,6 +125,49 @@ pub enum VaultError {
     /// A temporary file failed.
     #[error("a temporary file cannot be used")]
     Scratch(#[source] std::io::Error),
+    /// Somebody else carries on long work on the vault.
+    #[error("another process is at work on the vault's keys{}", since_text(job.as_deref()))]
+    WorkUnderWay {
+        /// What it is doing, as far as the head tells.
+        job: Option<String>,
+    },
+    /// New data keys cannot be wrapped to one of the recipients.
+    #[error(
+        "new data keys must be wrapped to the recipient {recipient} (token `{token}`), whose key only its own token holds"
+    )]
+    Unwritable {
+        /// The recipient.
+        recipient: RecipientId,
+        /// The label of its token.
+        token: String,
+    },
+    /// The answer to a recipient's challenge is wrong.
+    #[error("that is not the answer to the challenge of the recipient {recipient}; it stays pre-active")]
+    WrongAnswer {
+        /// The recipient.
+        recipient: RecipientId,
+    },
+    /// The service has to be moved to the new vault key before it can be changed. Never leaves this crate.
+    #[error("the service is still under the vault key that is being replaced")]
+    NotMoved {
+        /// The service.
+        service: claviger_types::ServiceName,
+    },
+    /// A host's own record cannot be read or written.
+    #[error("what this host remembers of the vault cannot be {action}")]
+    Host {
+        /// What was tried: `read`, `written`.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The master key has wrapped as often as one may.
+    #[error("the master key {recipient} has wrapped as often as one key may; rotate the master key")]
+    MasterKeyExhausted {
+        /// The recipient that it is.
+        recipient: RecipientId,
+    },
     /// A data key has sealed as often as one may.
     #[error("the data key of `{reference}` has sealed as often as one key may; rotate the service's key")]
     KeyExhausted {
@@ -150,6 +195,36 @@ impl VaultError {
     }
 }
 
+/// Why a host finds no way from the vault key that it pins to the one that it meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoSuccession {
+    /// The head names no record of a succession.
+    NoRecord,
+    /// The records do not lead back to the pinned key.
+    NoPath,
+    /// A record is signed by nobody whom this host believes.
+    UnknownSigner(SignerId),
+    /// A record is damaged, or its signature does not fit.
+    BadRecord,
+}
+
+impl NoSuccession {
+    fn sentence(self) -> String {
+        match self {
+            Self::NoRecord => String::new(),
+            Self::NoPath => "; the records of succession do not lead from one to the other".to_owned(),
+            Self::UnknownSigner(signer) => {
+                format!("; its succession is signed by {signer}, whom this host does not believe")
+            }
+            Self::BadRecord => "; a record of its succession is damaged or forged".to_owned(),
+        }
+    }
+}
+
+fn since_text(job: Option<&str>) -> String {
+    job.map_or_else(String::new, |job| format!(" ({job})"))
+}
+
 /// What was not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
@@ -161,6 +236,8 @@ pub enum Missing {
     Version(u64),
     /// The version was deleted; `undelete` brings it back.
     Deleted(u64),
+    /// The version has ended by itself.
+    Expired(u64),
     /// The version was destroyed.
     Destroyed(u64),
 }
@@ -172,6 +249,7 @@ impl Missing {
             Self::Credential => format!("there is no credential `{reference}`"),
             Self::Version(n) => format!("there is no version {n} of `{reference}`"),
             Self::Deleted(n) => format!("version {n} of `{reference}` is deleted"),
+            Self::Expired(n) => format!("version {n} of `{reference}` has expired"),
             Self::Destroyed(n) => format!("version {n} of `{reference}` is destroyed, for ever"),
         }
     }

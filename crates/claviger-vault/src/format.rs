@@ -1,13 +1,17 @@
 //! The shapes of what lies in the store, as `docs/format.md` describes them. Pure: bytes in, bytes out.
 
 pub(crate) mod head;
+pub(crate) mod job;
 pub(crate) mod node;
 pub(crate) mod recipients;
+pub(crate) mod registry;
 pub(crate) mod service;
 
-pub(crate) use head::{AuditSlot, HeadPayload, Root};
+pub(crate) use head::{AuditSlot, HeadPayload, Restored, Root};
+pub(crate) use job::Job;
 pub(crate) use node::{Entry, KeyRecord, KeyState, Leaf, Node};
-pub(crate) use recipients::RecipientRecord;
+pub(crate) use recipients::{RecipientRecord, SignerRecord};
+pub(crate) use registry::{BackupRecord, Registry};
 pub(crate) use service::{CredentialRecord, PageRef, ServiceObject, ServicePage, VersionRecord};
 
 use crate::VaultError;

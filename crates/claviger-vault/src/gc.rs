@@ -1,9 +1,6 @@
 //! Deleting what the head does not reach: left-overs of crashes, of imports that failed, of lost races.
 
-use crate::{
-    GcOptions, GcReport, Progress, Vault, VaultError, chain, draft::Draft, session::MOST_PER_COMMIT,
-    snapshot::Snapshot,
-};
+use crate::{GcOptions, GcReport, Progress, Vault, VaultError, chain, session::BATCH, snapshot::Snapshot};
 use claviger_types::ObjectId;
 use std::{collections::HashSet, time::Duration};
 
@@ -44,8 +41,12 @@ impl Vault {
         if !options.dry_run {
             self.delete_garbage(&snapshot, &doomed, options, progress)?;
         }
+        if options.erase && !options.dry_run {
+            report.erasure = Some(self.erase()?);
+        }
         Ok(report)
     }
+
     fn delete_garbage(
         &self,
         snapshot: &Snapshot,
@@ -53,23 +54,14 @@ impl Vault {
         options: GcOptions,
         progress: &dyn Progress,
     ) -> Result<(), VaultError> {
-        let mut head = snapshot.digest;
-        for batch in doomed.chunks(MOST_PER_COMMIT) {
-            if options.now {
-                // Without the guard of age, an object may be young because a commit has just reached it. Deleting
-                // under compare-and-set shows whether there was one, and makes every other writer start again.
-                let present = self.fresh()?;
-                let mut draft = Draft::default();
-                draft.deletes.extend_from_slice(batch);
-                if present.digest != head
-                    || !self.commit(&present, present.with_index(present.payload.root()?.index), draft)?
-                {
-                    return Err(VaultError::Contended);
-                }
-                head = self.fresh()?.digest;
-            } else {
-                self.store.delete(batch)?;
-            }
+        if options.now {
+            // Without the guard of age another writer may just have reached what is deleted here.
+            self.delete_unreached(snapshot, doomed)?;
+            progress.advance(u64::try_from(doomed.len()).unwrap_or(u64::MAX));
+            return Ok(());
+        }
+        for batch in doomed.chunks(BATCH) {
+            self.store.delete(batch)?;
             progress.advance(u64::try_from(batch.len()).unwrap_or(u64::MAX));
         }
         Ok(())

@@ -33,6 +33,7 @@ impl Vault {
         progress: &dyn Progress,
     ) -> Result<ImportReport, VaultError> {
         check_entries(&entries)?;
+        self.move_services(entries.iter().map(|entry| &entry.service))?;
         let snapshot = self.fresh()?;
         let mut report = ImportReport::default();
         let plans = self.plan(&snapshot, entries, &mut report, progress)?;
@@ -83,7 +84,7 @@ impl Vault {
                 Entry::Occupied(present) => present.into_mut(),
                 Entry::Vacant(vacant) => vacant.insert(ServicePlan {
                     name: entry.service.clone(),
-                    leaf: snapshot.leaf(&entry.service)?,
+                    leaf: snapshot.own_leaf(&entry.service)?,
                     entries: Vec::new(),
                 }),
             };
@@ -107,9 +108,9 @@ impl Vault {
             }
             Err(error) => return Err(error),
         };
-        match found.live(None) {
+        match found.live(None, self.clock.now()) {
             Ok(version) => {
-                let value = self.open_version(snapshot, &found.leaf, &found.record, version)?;
+                let value = self.open_version(found.tree, &found.leaf, &found.record, version)?;
                 Ok(Some(value.same_as(&entry.value)))
             }
             Err(VaultError::NotFound { .. }) => Ok(Some(false)),
@@ -143,6 +144,7 @@ impl Vault {
                 staged.still_holds(self, snapshot)?;
             }
             draft.deletes.extend_from_slice(&staged.replaced);
+            draft.seals.clone_from(&staged.seals);
             let index = index::edit(snapshot, staged.changes.clone(), draft, self.entropy.as_ref())?;
             Ok(Step::Commit(snapshot.with_index(index), ()))
         })

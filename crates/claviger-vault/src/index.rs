@@ -13,14 +13,13 @@ pub(crate) type Change = (Digest, Option<Leaf>);
 
 /// Finds a leaf. `None` is proven by the path: a place that is empty, or holds another service.
 pub(crate) fn find(snapshot: &Snapshot, name: &Digest) -> Result<Option<Leaf>, VaultError> {
-    let Some(root) = snapshot.payload.root()?.index else { return Ok(None) };
-    let mut link = root;
+    let Some(mut link) = snapshot.root.index else { return Ok(None) };
     let mut prefix = Vec::new();
     for nibble in nibbles(name) {
-        let mut node = snapshot.node(&link, &prefix)?;
-        match node.entries.get_mut(usize::from(nibble)).and_then(Option::take) {
-            Some(Entry::Node(child)) => link = child,
-            Some(Entry::Leaf(leaf)) if leaf.name == *name => return Ok(Some(*leaf)),
+        let node = snapshot.node(&link, &prefix)?;
+        match node.entries.get(usize::from(nibble)).and_then(Option::as_ref) {
+            Some(Entry::Node(child)) => link = *child,
+            Some(Entry::Leaf(leaf)) if leaf.name == *name => return Ok(Some(Leaf::clone(leaf))),
             _ => return Ok(None),
         }
         prefix.push(nibble);
@@ -36,7 +35,7 @@ pub(crate) fn walk(
     reached: &mut dyn FnMut(&Link) -> Result<(), VaultError>,
     damaged: &mut dyn FnMut(&Link, VaultError) -> Result<(), VaultError>,
 ) -> Result<(), VaultError> {
-    let Some(root) = snapshot.payload.root()?.index else { return Ok(()) };
+    let Some(root) = snapshot.root.index else { return Ok(()) };
     let mut pending = vec![(root, Vec::new())];
     while let Some((link, prefix)) = pending.pop() {
         reached(&link)?;
@@ -47,14 +46,14 @@ pub(crate) fn walk(
                 continue;
             }
         };
-        for (nibble, entry) in (0_u8..).zip(node.entries) {
+        for (nibble, entry) in (0_u8..).zip(&node.entries) {
             match entry {
                 Some(Entry::Node(child)) => {
                     let mut path = prefix.clone();
                     path.push(nibble);
-                    pending.push((child, path));
+                    pending.push((*child, path));
                 }
-                Some(Entry::Leaf(leaf)) => visit(*leaf)?,
+                Some(Entry::Leaf(leaf)) => visit(Leaf::clone(leaf))?,
                 None => {}
             }
         }
@@ -70,6 +69,60 @@ pub(crate) fn leaves(
     walk(snapshot, visit, &mut |_| Ok(()), &mut |_, error| Err(error))
 }
 
+/// The first `limit` leaves after a place, in the order of the index. What lies before the place is not read.
+pub(crate) fn after(
+    snapshot: &Snapshot,
+    place: Option<&Digest>,
+    limit: usize,
+) -> Result<Vec<Leaf>, VaultError> {
+    let mut found = Vec::new();
+    let path: Vec<u8> = place.map(|place| nibbles(place).collect()).unwrap_or_default();
+    if let Some(root) = &snapshot.root.index {
+        collect_after(
+            snapshot,
+            root,
+            &mut Vec::new(),
+            place.map(|place| (place, path.as_slice())),
+            limit,
+            &mut found,
+        )?;
+    }
+    Ok(found)
+}
+
+fn collect_after(
+    snapshot: &Snapshot,
+    link: &Link,
+    prefix: &mut Vec<u8>,
+    bound: Option<(&Digest, &[u8])>,
+    limit: usize,
+    found: &mut Vec<Leaf>,
+) -> Result<(), VaultError> {
+    let node = snapshot.node(link, prefix)?;
+    // Only the child on the way to the place is bounded by it; those before are done, those after are not.
+    let first = bound.and_then(|(_, path)| path.get(prefix.len()).copied()).unwrap_or(0);
+    for (nibble, entry) in (0_u8..).zip(&node.entries).skip(usize::from(first)) {
+        if found.len() >= limit {
+            return Ok(());
+        }
+        let bound = bound.filter(|_| nibble == first);
+        match entry {
+            Some(Entry::Leaf(leaf)) => {
+                if bound.is_none_or(|(place, _)| leaf.name > *place) {
+                    found.push(Leaf::clone(leaf));
+                }
+            }
+            Some(Entry::Node(child)) => {
+                prefix.push(nibble);
+                collect_after(snapshot, child, prefix, bound, limit, found)?;
+                prefix.pop();
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
 /// The index with these changes: new nodes go into the draft, replaced ones out. Only the nodes on the way to a change
 /// are touched, each once, however many changes lie under it.
 pub(crate) fn edit(
@@ -79,7 +132,7 @@ pub(crate) fn edit(
     entropy: &dyn Entropy,
 ) -> Result<Option<Link>, VaultError> {
     changes.sort_unstable_by_key(|(name, _)| *name);
-    let root = snapshot.payload.root()?.index.map(Entry::Node);
+    let root = snapshot.root.index.map(Entry::Node);
     let mut editor = Editor { snapshot, draft, entropy };
     let mut prefix = Vec::new();
     match editor.rebuild(root, &mut prefix, changes)? {
@@ -111,7 +164,7 @@ impl Editor<'_> {
         let mut entries: [Option<Entry>; 16] = Default::default();
         match present {
             Some(Entry::Node(link)) => {
-                entries = self.snapshot.node(&link, prefix)?.entries;
+                entries = self.snapshot.node(&link, prefix)?.entries.clone();
                 self.draft.replace(&link);
             }
             Some(Entry::Leaf(leaf)) => {

@@ -12,16 +12,22 @@
 //!   `chain`, `anchor`).
 //! - A read walks from a verified head (`snapshot`) through the index (`index`) and the service object (`pages`) to an
 //!   envelope, and opens it with a data key that the token unwrapped (`keys`).
+//! - Long work on keys is a job in the head (`rotation`), which whoever comes next carries on.
 //! - A write collects new objects and the ones they replace in a draft (`draft`) and swaps the head by
 //!   compare-and-set; whoever loses starts again on the fresh head (`session`).
 
 mod anchor;
+mod backup;
+mod cache;
 mod chain;
+mod copy;
 mod credentials;
 mod draft;
+mod erase;
 mod error;
 mod format;
 mod gc;
+mod host;
 mod import;
 mod index;
 mod keys;
@@ -30,8 +36,13 @@ mod model;
 mod open;
 mod pages;
 mod progress;
+mod repair;
+mod report;
+mod rotation;
 mod session;
 mod snapshot;
+mod status;
+mod succession;
 #[cfg(test)]
 mod testing;
 mod verify;
@@ -39,13 +50,21 @@ mod verify;
 #[doc(hidden)]
 pub mod untrusted;
 
-pub use anchor::{Anchor, FileAnchor, Seen};
-pub use error::{Missing, VaultError};
+pub use anchor::{Anchor, FileAnchor, Seen, TokenAnchor};
+pub use backup::{BackupReport, RestoreReport, restore};
+pub use claviger_store::Erasure;
+pub use error::{Missing, NoSuccession, VaultError};
+pub use host::{Host, MemoryHost, PinnedSigner, Pins};
 pub use model::{
-    Changed, Credential, CredentialInfo, DEFAULT_MAX_VERSIONS, Damage, Fault, GcOptions, GcReport,
-    ImportEntry, ImportOptions, ImportReport, MAX_CREDENTIALS, MOST_VERSIONS, RecipientInfo, Set, Status,
-    VerifyReport, VersionInfo, VersionState, Versions, Written,
+    Amend, AmendService, Changed, Credential, CredentialInfo, DEFAULT_MAX_VERSIONS, Damage, Fault, GcOptions,
+    GcReport, ImportEntry, ImportOptions, ImportReport, MAX_CREDENTIALS, MOST_VERSIONS, Set, VerifyReport,
+    VersionInfo, VersionState, Versions, Written,
 };
 pub use open::{Accept, Parts, Pinned};
 pub use progress::{Progress, Silent};
+pub use repair::RepairReport;
+pub use report::{
+    BackupInfo, Due, HostInfo, JobInfo, JobKind, JobReport, Proposal, RecipientInfo, RecipientState, Status,
+};
+pub use rotation::{Retire, Rewrapped, RotateMaster, answer_challenge};
 pub use session::Vault;

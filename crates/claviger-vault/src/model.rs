@@ -1,9 +1,9 @@
 //! What the vault tells about credentials, and what it is asked to do. Nothing here but [`Credential`], [`Set`] and
 //! [`ImportEntry`] holds a secret.
 
-use claviger_types::{
-    CredentialName, Digest, Kind, RecipientId, Reference, Scheme, ServiceName, Timestamp, Value, VaultId,
-};
+use claviger_store::Erasure;
+use claviger_types::{CredentialName, Kind, Reference, ServiceName, Timestamp, Value};
+use std::collections::BTreeMap;
 
 /// How many versions a credential keeps unless told otherwise.
 pub const DEFAULT_MAX_VERSIONS: u32 = 10;
@@ -47,6 +47,8 @@ pub struct VersionInfo {
     pub created: Timestamp,
     /// When it was deleted or destroyed.
     pub ended: Option<Timestamp>,
+    /// When it ends by itself: from then on it reads as if it were deleted.
+    pub expires: Option<Timestamp>,
 }
 
 /// A credential's name, kind and versions, without any value.
@@ -64,6 +66,12 @@ pub struct CredentialInfo {
     pub max_versions: u32,
     /// The versions that are kept, oldest first.
     pub versions: Vec<VersionInfo>,
+    /// When it should have another value at the latest.
+    pub rotate_by: Option<Timestamp>,
+    /// What its people note about it: metadata of their own.
+    pub notes: BTreeMap<String, String>,
+    /// The words to find its service by.
+    pub tags: Vec<String>,
 }
 
 impl CredentialInfo {
@@ -104,6 +112,37 @@ pub struct Set {
     pub cas: Option<u64>,
     /// How many versions to keep from now on.
     pub max_versions: Option<u32>,
+    /// When the new version ends by itself.
+    pub expires: Option<Timestamp>,
+    /// When the credential should have yet another value. A new version without this clears the old date.
+    pub rotate_by: Option<Timestamp>,
+}
+
+impl Set {
+    /// A new version of this credential, with nothing else said.
+    pub const fn new(reference: Reference, value: Value) -> Self {
+        Self { reference, value, cas: None, max_versions: None, expires: None, rotate_by: None }
+    }
+}
+
+/// A change to what is known about a credential, not to its value. What is `None` stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Amend {
+    /// How many versions to keep.
+    pub max_versions: Option<u32>,
+    /// When it should have another value; `Some(None)` clears the date.
+    pub rotate_by: Option<Option<Timestamp>>,
+    /// Notes to write, or with `None` to take out.
+    pub notes: BTreeMap<String, Option<String>>,
+}
+
+/// A change to what is known about a service. What is `None` stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AmendService {
+    /// Days between rotations of its data key; `Some(None)` for the vault's default.
+    pub rotate_days: Option<Option<u32>>,
+    /// Words to find it by, in the place of those that it has.
+    pub tags: Option<Vec<String>>,
 }
 
 /// What was written.
@@ -143,6 +182,8 @@ pub struct Changed {
     pub versions: Vec<u64>,
     /// Whether the credential itself is gone.
     pub removed: bool,
+    /// Whether the bytes of what was destroyed are gone, where anything was.
+    pub erasure: Option<Erasure>,
 }
 
 /// One credential to be taken over from elsewhere.
@@ -185,42 +226,6 @@ pub struct ImportReport {
     pub verified_by_token: u64,
 }
 
-/// The state of the vault at large.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// The vault.
-    pub vault: VaultId,
-    /// The vault key's kid, as pinned.
-    pub fingerprint: Digest,
-    /// The head's epoch: the number of commits.
-    pub epoch: u64,
-    /// The head's digest.
-    pub head: Digest,
-    /// How many services there are.
-    pub services: u64,
-    /// How many credentials there are.
-    pub credentials: u64,
-    /// The recipients that data keys are wrapped to.
-    pub recipients: Vec<RecipientInfo>,
-    /// What `verify` and `gc` would look at, and what should be seen to.
-    pub warnings: Vec<String>,
-}
-
-/// A recipient as the vault knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecipientInfo {
-    /// Its id.
-    pub id: RecipientId,
-    /// How keys are wrapped to it.
-    pub scheme: Scheme,
-    /// The label of its token.
-    pub token_label: String,
-    /// The serial number of its token.
-    pub token_serial: String,
-    /// Whether it is the one that this host's configuration names.
-    pub local: bool,
-}
-
 /// What is wrong with one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -250,6 +255,8 @@ pub struct Damage {
     pub what: &'static str,
     /// Its id in the store.
     pub object: claviger_types::ObjectId,
+    /// What its bytes should hash to.
+    pub digest: claviger_types::Digest,
     /// What is wrong.
     pub fault: Fault,
     /// The service it belongs to, where that can be told.
@@ -286,12 +293,14 @@ pub struct VerifyReport {
 pub struct GcOptions {
     /// Ignore ages. Only right while no other host writes.
     pub now: bool,
+    /// Have the bytes of what was deleted go away too.
+    pub erase: bool,
     /// Only count.
     pub dry_run: bool,
 }
 
 /// What `gc` did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GcReport {
     /// Objects deleted, or that would be.
     pub deleted: u64,
@@ -301,4 +310,6 @@ pub struct GcReport {
     pub reached: u64,
     /// Heads kept for the chain.
     pub kept_heads: u64,
+    /// Whether the bytes are gone, where that was asked.
+    pub erasure: Option<Erasure>,
 }

@@ -1,24 +1,27 @@
 //! Making a vault, and opening one.
 
 use crate::{
-    Anchor, Seen, Vault, VaultError,
+    Anchor, Host, RecipientState, Seen, Vault, VaultError,
     draft::Draft,
-    format::{AuditSlot, FORMAT, HeadPayload, RecipientRecord, Root, encode, head::archive_id},
+    format::{
+        AuditSlot, FORMAT, HeadPayload, RecipientRecord, Registry, Root, SignerRecord, encode,
+        head::archive_id,
+    },
     keys::KeyRing,
 };
-use claviger_envelope::{ContentAlg, DataKey, ObjectKind, VaultKeys, mac_head};
+use claviger_envelope::{
+    ContentAlg, DataKey, DataKeyEnvelope, ObjectKind, UnverifiedHead, VaultKeys, mac_head,
+};
 use claviger_store::{Commit, Object, Store};
 use claviger_token::Token;
-use claviger_types::{Clock, Digest, Entropy, Key256, Link, ObjectId, RecipientId, VaultId};
+use claviger_types::{Clock, Digest, Entropy, Key256, Link, ObjectId, RecipientId, Scheme, VaultId};
 use std::sync::Arc;
 
-/// What this host knows of the vault by itself, and does not take from the store.
+/// Which vault is meant, and by which key it is opened; not taken from the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pinned {
     /// Which vault.
     pub vault: VaultId,
-    /// The vault key's kid; `None` only before `init`.
-    pub fingerprint: Option<Digest>,
     /// Which recipient this host's token is.
     pub recipient: RecipientId,
 }
@@ -35,8 +38,10 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What remembers the newest head.
     pub anchors: Vec<Box<dyn Anchor>>,
-    /// What is pinned.
+    /// What is meant.
     pub pinned: Pinned,
+    /// What this host believes, and the vault keys that it pins.
+    pub host: Arc<dyn Host>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -60,29 +65,38 @@ impl Vault {
     /// Makes a vault in a store that has none: vault key, recipient list, audit key, first head, anchors.
     ///
     /// `audit_key` is the private key by which the audit log is read; it is sealed into the vault.
-    pub fn init(mut parts: Parts, audit_key: Key256) -> Result<Self, VaultError> {
+    pub fn init(parts: Parts, audit_key: Key256) -> Result<Self, VaultError> {
         if parts.store.head()?.is_some() {
             return Err(VaultError::VaultExists);
         }
         let vault = parts.pinned.vault;
+        let now = parts.clock.now();
         let entropy = Arc::clone(&parts.entropy);
         let entropy = entropy.as_ref();
         let key = DataKey::generate(ContentAlg::A256Gcm, entropy)?;
         let keys = VaultKeys::derive(&key)?;
-        let fingerprint = key.kid();
-        let recipients = vec![RecipientRecord::of(parts.token.describe())];
+        let fingerprint = keys.fingerprint;
+        let mut first = RecipientRecord::of(parts.token.describe(), RecipientState::Active, now);
+        first.signer = parts
+            .host
+            .signers()
+            .first()
+            .map(|signer| SignerRecord { id: signer.id(), public_key: signer.public_key() });
+        let mut registry = Registry::new(vec![first]);
+        registry.note_host(parts.host.as_ref(), fingerprint, now);
 
         let keyring = KeyRing::new(Arc::clone(&parts.token), parts.pinned.recipient);
         let context = KeyRing::vault_key_context(vault);
-        let envelope = keyring.seal(&key, context, &recipients, entropy)?;
+        let envelope = keyring.seal(&key, context, &registry.recipients, entropy)?;
         // The envelope must open by the token before anything is entrusted to it.
         keyring.unwrap(&envelope, context, &fingerprint)?;
+        registry.count_wraps(keyring.uncounted_wraps());
 
         let mut draft = Draft::default();
         let envelope = draft.put(envelope, entropy)?;
         let mut seal =
             |kind, plain: &[u8]| draft.put_sealed_under(&keys.metadata, vault, kind, plain, entropy);
-        let recipients: Link = seal(ObjectKind::Recipients, &encode("the list of recipients", &recipients)?)?;
+        let recipients: Link = seal(ObjectKind::Recipients, &encode("the list of recipients", &registry)?)?;
         let audit: Link = seal(ObjectKind::AuditKey, audit_key.expose())?;
         drop(audit_key);
 
@@ -97,6 +111,8 @@ impl Vault {
             plugins: None,
             audit: AuditSlot { key: audit, checkpoints: Vec::new() },
             rotation: None,
+            succession: None,
+            restored: None,
         };
         let head = mac_head(&keys.head, vault, &fingerprint, &encode("the head", &payload)?)?;
         let digest = Digest::of(&head);
@@ -108,7 +124,7 @@ impl Vault {
         for anchor in &parts.anchors {
             anchor.raise(Seen { epoch: 1, digest }, true)?;
         }
-        parts.pinned.fingerprint = Some(fingerprint);
+        parts.host.settle(fingerprint)?;
         Self::open(parts)
     }
 
@@ -128,9 +144,46 @@ impl Vault {
         Ok(vault)
     }
 
+    /// The recipients that the head in a store names, and how keys are wrapped to them. Nothing of it is proven: it serves to
+    /// look for a key on a token, and what the key opens proves itself by the pinned fingerprint.
+    pub fn recipients_in(store: &dyn Store) -> Result<Vec<(RecipientId, Scheme)>, VaultError> {
+        let Some(bytes) = store.head()? else { return Err(VaultError::NoVault) };
+        let payload = HeadPayload::decode(UnverifiedHead::parse(&bytes)?.payload_unverified())?;
+        let Some(bytes) = store.get(&[payload.root()?.envelope.id])?.pop().flatten() else {
+            return Ok(Vec::new());
+        };
+        let envelope = DataKeyEnvelope::parse(&bytes)?;
+        Ok(envelope.recipients().iter().map(|wrapped| (wrapped.recipient, wrapped.scheme)).collect())
+    }
+
+    /// The vault that the head in a store claims to be of.
+    pub fn id_in(store: &dyn Store) -> Result<VaultId, VaultError> {
+        let Some(bytes) = store.head()? else { return Err(VaultError::NoVault) };
+        Ok(HeadPayload::decode(UnverifiedHead::parse(&bytes)?.payload_unverified())?.vault)
+    }
+
+    /// The signers that the vault names, for a host to believe: those of recipients that are neither gone nor compromised.
+    pub fn signers(&self) -> Result<Vec<crate::PinnedSigner>, VaultError> {
+        let registry = self.fresh()?.registry()?;
+        let active = registry.recipients.iter().filter(|record| record.state == RecipientState::Active);
+        Ok(active
+            .filter_map(|record| record.signer)
+            .map(|signer| crate::PinnedSigner { id: signer.id, public_key: signer.public_key })
+            .collect())
+    }
+
+    /// Has this host believe the signers that the vault names, if it does not already.
+    pub fn believe_signers(&self) -> Result<(), VaultError> {
+        let named = self.signers()?;
+        let pins = self.host.pins()?;
+        let same =
+            named.len() == pins.signers.len() && named.iter().all(|signer| pins.signers.contains(signer));
+        if same { Ok(()) } else { self.host.believe(&named) }
+    }
+
     /// The vault key's kid, to be pinned in the configuration of every host.
     pub fn fingerprint(&self) -> Result<Digest, VaultError> {
-        self.pinned.fingerprint.ok_or(VaultError::NoVault)
+        Ok(self.fresh()?.root.fingerprint)
     }
 
     /// The digest and epoch of the newest head.

@@ -7,45 +7,69 @@ use crate::{
     snapshot::Snapshot,
 };
 use claviger_envelope::ObjectKind;
-use claviger_types::{Digest, Entropy, Link, ServiceName};
+use claviger_types::{Digest, Entropy, Link, ServiceName, Timestamp};
+use std::sync::Arc;
 
 /// A page that grows beyond this many bytes of records is split in two; with its envelope it stays within 64 KiB.
 const PAGE_LIMIT: usize = 60 << 10;
 
 /// A service as it was read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Service {
     pub(crate) name: ServiceName,
-    object: ServiceObject,
+    object: Arc<ServiceObject>,
 }
 
 impl Service {
-    /// A service without credentials.
-    pub(crate) fn new(name: &ServiceName) -> Self {
+    /// A service without credentials, whose data key was made now.
+    pub(crate) fn new(name: &ServiceName, now: Timestamp) -> Self {
         let object = ServiceObject {
             name: name.as_str().to_owned(),
             tags: Vec::new(),
             rotate_days: None,
             credentials: Vec::new(),
             pages: Vec::new(),
+            key_made: now,
         };
-        Self { name: name.clone(), object }
+        Self { name: name.clone(), object: Arc::new(object) }
+    }
+
+    /// When its data key was made, and after how many days it wants another one, if it says so itself.
+    pub(crate) fn key_age(&self) -> (Timestamp, Option<u32>) {
+        (self.object.key_made, self.object.rotate_days)
+    }
+
+    /// Notes that its data key was made now.
+    pub(crate) fn key_is_new(&mut self, now: Timestamp) {
+        Arc::make_mut(&mut self.object).key_made = now;
+    }
+
+    /// Sets after how many days it wants another data key; `None` for the vault's default.
+    pub(crate) fn set_rotate_days(&mut self, days: Option<u32>) {
+        Arc::make_mut(&mut self.object).rotate_days = days;
+    }
+
+    /// The words to find it by.
+    pub(crate) fn tags(&self) -> &[String] {
+        &self.object.tags
+    }
+
+    /// Sets the words to find it by.
+    pub(crate) fn set_tags(&mut self, tags: Vec<String>) {
+        Arc::make_mut(&mut self.object).tags = tags;
     }
 
     /// The service that a leaf links to. Its name must be the one that the leaf stands for.
     pub(crate) fn load(snapshot: &Snapshot, leaf: &Leaf) -> Result<Self, VaultError> {
-        let plain = snapshot.read_sealed("service", ObjectKind::Service, &leaf.object)?;
-        let object: ServiceObject = decode("a service", plain.expose())?;
+        let object = snapshot.cache.services.get_or(&leaf.object, || {
+            let plain = snapshot.read_sealed("service", ObjectKind::Service, &leaf.object)?;
+            Ok::<_, VaultError>((checked(decode("a service", plain.expose())?)?, plain.len()))
+        })?;
         let damaged = |why: &str| VaultError::Damaged { what: format!("a service object {why}") };
         let name = ServiceName::new(object.name.as_str()).map_err(|_| damaged("has no possible name"))?;
         if snapshot.index_name(&name)? != leaf.name {
             return Err(damaged("stands in another's place"));
         }
-        if !object.credentials.is_empty() && !object.pages.is_empty() {
-            return Err(damaged("has credentials and pages at once"));
-        }
-        check_order(object.credentials.iter().map(CredentialRecord::place))?;
-        check_order(object.pages.iter().map(|page| page.first))?;
         Ok(Self { name, object })
     }
 
@@ -73,7 +97,7 @@ impl Service {
         }
         let after = self.object.pages.partition_point(|page| page.first <= place);
         match after.checked_sub(1).and_then(|index| self.object.pages.get(index)) {
-            Some(page) => Ok(here(&load_page(snapshot, page)?)),
+            Some(page) => Ok(here(&load_page(snapshot, page)?.credentials)),
             None => Ok(None),
         }
     }
@@ -82,9 +106,32 @@ impl Service {
     pub(crate) fn all(&self, snapshot: &Snapshot) -> Result<Vec<CredentialRecord>, VaultError> {
         let mut all = self.object.credentials.clone();
         for page in &self.object.pages {
-            all.extend(load_page(snapshot, page)?);
+            all.extend_from_slice(&load_page(snapshot, page)?.credentials);
         }
         Ok(all)
+    }
+
+    /// Calls `visit` with every credential, a page at a time.
+    pub(crate) fn each(
+        &self,
+        snapshot: &Snapshot,
+        visit: &mut dyn FnMut(&CredentialRecord) -> Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        self.object.credentials.iter().try_for_each(&mut *visit)?;
+        for page in &self.object.pages {
+            load_page(snapshot, page)?.credentials.iter().try_for_each(&mut *visit)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the service with the credentials that it has.
+    pub(crate) fn write(
+        &self,
+        snapshot: &Snapshot,
+        draft: &mut Draft,
+        entropy: &dyn Entropy,
+    ) -> Result<Link, VaultError> {
+        self.seal(snapshot, draft, entropy)
     }
 
     /// Writes the service with one credential changed, or taken out. Only the page that holds it is made anew.
@@ -97,21 +144,22 @@ impl Service {
         entropy: &dyn Entropy,
     ) -> Result<Link, VaultError> {
         let place = place(name);
-        if self.object.pages.is_empty() {
-            let mut records = std::mem::take(&mut self.object.credentials);
+        let object = Arc::make_mut(&mut self.object);
+        if object.pages.is_empty() {
+            let mut records = std::mem::take(&mut object.credentials);
             change(&mut records, name, place, record);
             return self.write_all(snapshot, records, draft, entropy);
         }
-        let index = self.object.pages.partition_point(|page| page.first <= place).saturating_sub(1);
-        let Some(page) = self.object.pages.get(index) else {
+        let index = object.pages.partition_point(|page| page.first <= place).saturating_sub(1);
+        let Some(page) = object.pages.get(index) else {
             return Err(VaultError::Damaged { what: "a service lost a page".to_owned() });
         };
-        let mut records = load_page(snapshot, page)?;
+        let mut records = load_page(snapshot, page)?.credentials.clone();
         draft.replace(&page.link);
         change(&mut records, name, place, record);
         let fresh = write_pages(snapshot, records, draft, entropy)?;
-        self.object.pages.splice(index..=index, fresh);
-        if let Some(first) = self.object.pages.first_mut() {
+        object.pages.splice(index..=index, fresh);
+        if let Some(first) = object.pages.first_mut() {
             first.first = Digest::from_bytes([0; 32]);
         }
         self.seal(snapshot, draft, entropy)
@@ -125,15 +173,16 @@ impl Service {
         draft: &mut Draft,
         entropy: &dyn Entropy,
     ) -> Result<Link, VaultError> {
-        for page in std::mem::take(&mut self.object.pages) {
+        let object = Arc::make_mut(&mut self.object);
+        for page in std::mem::take(&mut object.pages) {
             draft.replace(&page.link);
         }
         if size(&records)? <= PAGE_LIMIT {
-            self.object.credentials = records;
+            object.credentials = records;
         } else {
-            self.object.credentials = Vec::new();
-            self.object.pages = write_pages(snapshot, records, draft, entropy)?;
-            if let Some(first) = self.object.pages.first_mut() {
+            object.credentials = Vec::new();
+            object.pages = write_pages(snapshot, records, draft, entropy)?;
+            if let Some(first) = object.pages.first_mut() {
                 first.first = Digest::from_bytes([0; 32]);
             }
         }
@@ -153,22 +202,37 @@ impl Service {
                 ),
             });
         }
-        draft.put_sealed(snapshot, ObjectKind::Service, &encode("a service", &self.object)?, entropy)
+        draft.put_sealed(snapshot, ObjectKind::Service, &encode("a service", self.object.as_ref())?, entropy)
     }
 }
 
 /// Reads a page.
-pub(crate) fn load_page(snapshot: &Snapshot, page: &PageRef) -> Result<Vec<CredentialRecord>, VaultError> {
-    let plain = snapshot.read_sealed("service page", ObjectKind::Page, &page.link)?;
-    let ServicePage { credentials } = decode("a service page", plain.expose())?;
-    check_order(credentials.iter().map(CredentialRecord::place))?;
-    let belongs = credentials.first().is_none_or(|record| record.place() >= page.first);
-    if !belongs || u32::try_from(credentials.len()) != Ok(page.count) {
+pub(crate) fn load_page(snapshot: &Snapshot, page: &PageRef) -> Result<Arc<ServicePage>, VaultError> {
+    let read = snapshot.cache.pages.get_or(&page.link, || {
+        let plain = snapshot.read_sealed("service page", ObjectKind::Page, &page.link)?;
+        let read: ServicePage = decode("a service page", plain.expose())?;
+        check_order(read.credentials.iter().map(CredentialRecord::place))?;
+        Ok::<_, VaultError>((read, plain.len()))
+    })?;
+    let belongs = read.credentials.first().is_none_or(|record| record.place() >= page.first);
+    if !belongs || u32::try_from(read.credentials.len()) != Ok(page.count) {
         return Err(VaultError::Damaged {
             what: "a service page is not the one that it should be".to_owned(),
         });
     }
-    Ok(credentials)
+    Ok(read)
+}
+
+/// A service object whose parts stand in order.
+fn checked(object: ServiceObject) -> Result<ServiceObject, VaultError> {
+    if !object.credentials.is_empty() && !object.pages.is_empty() {
+        return Err(VaultError::Damaged {
+            what: "a service object has credentials and pages at once".to_owned(),
+        });
+    }
+    check_order(object.credentials.iter().map(CredentialRecord::place))?;
+    check_order(object.pages.iter().map(|page| page.first))?;
+    Ok(object)
 }
 
 impl Service {

@@ -1,18 +1,23 @@
 //! An open vault: the newest verified head, reads that follow it, and writes that swap it.
 
 use crate::{
-    Anchor, Fault, Pinned, Seen, VaultError, chain,
+    Anchor, Fault, Host, NoSuccession, Pinned, Pins, Seen, VaultError,
+    cache::Cache,
+    chain,
     draft::Draft,
-    format::{HeadPayload, encode, head::archive_id},
+    erase::LeftBehind,
+    format::{HeadPayload, Registry, Root, encode, head::archive_id},
     keys::KeyRing,
     open::Accept,
     snapshot::Snapshot,
+    succession,
 };
-use claviger_envelope::{DataKeyEnvelope, UnverifiedHead, VaultKeys, mac_head};
+use claviger_envelope::{DataKeyEnvelope, ObjectKind, UnverifiedHead, VaultKeys, mac_head};
 use claviger_store::{Commit, Object, Store, StoreError};
 use claviger_types::{Clock, Digest, Entropy, ObjectId};
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -32,8 +37,13 @@ pub struct Vault {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) keyring: KeyRing,
     pub(crate) pinned: Pinned,
+    pub(crate) host: Arc<dyn Host>,
     pub(crate) anchors: Vec<Box<dyn Anchor>>,
     pub(crate) accept: Accept,
+    pub(crate) left_behind: LeftBehind,
+    cache: Arc<Cache>,
+    /// The keys of each vault key that was opened, by its fingerprint.
+    vault_keys: Mutex<HashMap<Digest, Arc<VaultKeys>>>,
     newest: Mutex<Option<Arc<Snapshot>>>,
 }
 
@@ -60,8 +70,12 @@ impl Vault {
             clock: parts.clock,
             keyring: KeyRing::new(parts.token, parts.pinned.recipient),
             pinned: parts.pinned,
+            host: parts.host,
             anchors: parts.anchors,
             accept,
+            left_behind: LeftBehind::default(),
+            cache: Arc::default(),
+            vault_keys: Mutex::default(),
             newest: Mutex::default(),
         }
     }
@@ -70,26 +84,35 @@ impl Vault {
     pub(crate) fn fresh(&self) -> Result<Arc<Snapshot>, VaultError> {
         loop {
             let Some(bytes) = self.store.head()? else { return Err(VaultError::NoVault) };
-            let known = self.newest().clone();
-            if let Some(known) = known.as_ref().filter(|known| known.bytes == bytes) {
+            if let Some(known) = self.newest().as_ref().filter(|known| *known.bytes == bytes) {
                 return Ok(Arc::clone(known));
             }
-            match self.verify_head(bytes.clone(), known.as_deref()) {
+            let verified = self.verify_head(Arc::new(bytes));
+            match verified {
                 Ok(snapshot) => {
                     let snapshot = Arc::new(snapshot);
                     *self.newest() = Some(Arc::clone(&snapshot));
                     return Ok(snapshot);
                 }
-                // Another process may have committed and raised the anchor while this one held the older head.
-                Err(VaultError::RolledBack { .. }) if self.store.head()?.as_ref() != Some(&bytes) => {}
-                Err(error) => return Err(error),
+                // Another process may have committed meanwhile: raised the anchor while this one held the older head, or
+                // deleted what that head links to.
+                Err((
+                    VaultError::RolledBack { .. } | VaultError::Object { fault: Fault::Missing, .. },
+                    bytes,
+                )) if self.store.head()?.as_ref() != Some(&*bytes) => {}
+                Err((error, _)) => return Err(error),
             }
         }
     }
 
-    /// The opening order: bounded parse, vault id, fingerprint before any call to the token, unwrap, kid, MAC, anchors.
-    fn verify_head(&self, bytes: Vec<u8>, known: Option<&Snapshot>) -> Result<Snapshot, VaultError> {
-        let head = UnverifiedHead::parse(&bytes)?;
+    /// The opening order: bounded parse, vault id, fingerprint before any call to the token, unwrap, kid, MAC, anchors;
+    /// only then any other field.
+    fn verify_head(&self, bytes: Arc<Vec<u8>>) -> Result<Snapshot, (VaultError, Arc<Vec<u8>>)> {
+        self.verified(&bytes).map_err(|error| (error, bytes))
+    }
+
+    fn verified(&self, bytes: &Arc<Vec<u8>>) -> Result<Snapshot, VaultError> {
+        let head = UnverifiedHead::parse(bytes)?;
         let claimed = HeadPayload::decode(head.payload_unverified())?;
         if claimed.vault != self.pinned.vault {
             return Err(VaultError::ForeignVault {
@@ -97,29 +120,76 @@ impl Vault {
                 expected: self.pinned.vault.to_string(),
             });
         }
-        let fingerprint = self.pinned.fingerprint.ok_or(VaultError::NoVault)?;
         let root = claimed.root()?.clone();
-        for found in [head.fingerprint(), root.fingerprint] {
-            if found != fingerprint {
-                return Err(VaultError::ForeignFingerprint { found, pinned: fingerprint });
-            }
+        if head.fingerprint() != root.fingerprint {
+            return Err(VaultError::Damaged {
+                what: "the head is under another key than it names".to_owned(),
+            });
         }
-        let keys = match known {
-            Some(known) => Arc::clone(&known.keys),
-            None => Arc::new(self.unwrap_vault_key(&root, &fingerprint)?),
-        };
+        let pins = self.host.pins()?;
+        let vouched = self.accepts(&claimed, &root, &pins)?;
+        let keys = self.keys_of(&root)?;
         head.verify(&keys.head, claimed.vault)
             .map_err(|_| VaultError::Damaged { what: "the head's MAC does not fit".to_owned() })?;
-        let digest = Digest::of(&bytes);
+        let digest = Digest::of(bytes);
+        if let Some(last) = &vouched
+            && chain::descends(self.store.as_ref(), &claimed, &digest, last)? != Some(true)
+        {
+            return Err(VaultError::RolledBack {
+                what: "the head does not descend from the one at which its vault key was vouched for"
+                    .to_owned(),
+            });
+        }
         self.check_anchors(&claimed, &digest)?;
-        Ok(Snapshot { store: Arc::clone(&self.store), keys, payload: claimed, digest, bytes })
+        // The head shows that the vault key which this host expected, or which was vouched for, has come.
+        if pins.fingerprints.first() != Some(&root.fingerprint) && self.accept != Accept::Inspect {
+            self.host.settle(root.fingerprint)?;
+        }
+        let payload = Arc::new(claimed);
+        let elder = payload.elder_tree().map(|elder| self.keys_of(elder).map(|keys| (elder.clone(), keys)));
+        let elder = elder.transpose()?.map(|(root, keys)| {
+            Box::new(self.snapshot(Arc::clone(&payload), (root, keys), digest, Arc::clone(bytes), None))
+        });
+        Ok(self.snapshot(payload, (root, keys), digest, Arc::clone(bytes), elder))
     }
 
-    fn unwrap_vault_key(
+    fn snapshot(
         &self,
-        root: &crate::format::Root,
-        fingerprint: &Digest,
-    ) -> Result<VaultKeys, VaultError> {
+        payload: Arc<HeadPayload>,
+        (root, keys): (Root, Arc<VaultKeys>),
+        digest: Digest,
+        bytes: Arc<Vec<u8>>,
+        elder: Option<Box<Snapshot>>,
+    ) -> Snapshot {
+        let (store, cache) = (Arc::clone(&self.store), Arc::clone(&self.cache));
+        Snapshot { store, cache, keys, payload, root, digest, bytes, elder }
+    }
+
+    /// Whether this host accepts the vault key: it pins it, or a signer that it believes vouches for it. The latter holds
+    /// only if the head descends from the one that is returned.
+    fn accepts(&self, claimed: &HeadPayload, root: &Root, pins: &Pins) -> Result<Option<Seen>, VaultError> {
+        if pins.fingerprints.contains(&root.fingerprint) {
+            return Ok(None);
+        }
+        succession::follow(self.store.as_ref(), claimed, root.fingerprint, pins).map(Some)
+    }
+
+    /// The keys of a root's vault key, unwrapped once while the vault is open.
+    fn keys_of(&self, root: &Root) -> Result<Arc<VaultKeys>, VaultError> {
+        if let Some(keys) = lock(&self.vault_keys).get(&root.fingerprint) {
+            return Ok(Arc::clone(keys));
+        }
+        let keys = Arc::new(self.unwrap_vault_key(root, &root.fingerprint)?);
+        self.know_vault_key(root.fingerprint, &keys);
+        Ok(keys)
+    }
+
+    /// Keeps a vault key's keys at hand.
+    pub(crate) fn know_vault_key(&self, fingerprint: Digest, keys: &Arc<VaultKeys>) {
+        lock(&self.vault_keys).insert(fingerprint, Arc::clone(keys));
+    }
+
+    fn unwrap_vault_key(&self, root: &Root, fingerprint: &Digest) -> Result<VaultKeys, VaultError> {
         const WHAT: &str = "vault key";
         let object = root.envelope.id;
         let bytes = self.store.get(&[object])?.pop().flatten().ok_or(VaultError::Object {
@@ -132,7 +202,8 @@ impl Vault {
         }
         let found = DataKeyEnvelope::parse(&bytes)?.kid();
         if found != *fingerprint {
-            return Err(VaultError::ForeignFingerprint { found, pinned: *fingerprint });
+            let why = NoSuccession::NoRecord;
+            return Err(VaultError::ForeignFingerprint { found, pinned: *fingerprint, why });
         }
         let context = KeyRing::vault_key_context(self.pinned.vault);
         Ok(VaultKeys::derive(&self.keyring.unwrap(&bytes, context, fingerprint)?)?)
@@ -159,6 +230,13 @@ impl Vault {
             }
         }
         Ok(())
+    }
+
+    /// Raises every anchor to the newest head, those too that are not raised at each commit.
+    pub fn settle_anchors(&self) -> Result<(), VaultError> {
+        let snapshot = self.fresh()?;
+        let seen = Seen { epoch: snapshot.payload.epoch, digest: snapshot.digest };
+        self.anchors.iter().try_for_each(|anchor| anchor.settle(seen))
     }
 
     /// Reads from one head. An object that is not there any more means that the head has moved on; the same head and
@@ -212,6 +290,10 @@ impl Vault {
                         return Err(error);
                     }
                 }
+                Err(VaultError::NotMoved { service }) => {
+                    self.move_service(&service)?;
+                    continue;
+                }
                 Err(error) => return Err(error),
             }
             if started.elapsed() > CONTENTION_LIMIT {
@@ -223,7 +305,7 @@ impl Vault {
     }
 
     /// Waits a random time that grows with the attempts, so that writers who met once do not meet again.
-    fn pause(&self, attempt: u64) -> Result<(), VaultError> {
+    pub(crate) fn pause(&self, attempt: u64) -> Result<(), VaultError> {
         let mut random = [0; 2];
         self.entropy.fill(&mut random)?;
         let most = 2_u64 << attempt.min(7);
@@ -241,9 +323,11 @@ impl Vault {
     ) -> Result<bool, VaultError> {
         payload.epoch = snapshot.payload.epoch + 1;
         payload.previous = Some(snapshot.digest);
-        let fingerprint = payload.root()?.fingerprint;
-        let bytes =
-            mac_head(&snapshot.keys.head, payload.vault, &fingerprint, &encode("the head", &payload)?)?;
+        self.note_writer(snapshot, &mut payload, &mut draft)?;
+        let wraps = draft.wraps.unwrap_or_default();
+        let root = payload.root()?.clone();
+        let keys = self.keys_of(&root)?;
+        let bytes = mac_head(&keys.head, payload.vault, &root.fingerprint, &encode("the head", &payload)?)?;
         let digest = Digest::of(&bytes);
         draft.puts.push(Object { id: archive_id(&digest), bytes: bytes.clone() });
 
@@ -270,14 +354,15 @@ impl Vault {
             }
         }
         // From here on the commit has happened; what is left cannot undo it.
+        self.keyring.counted(&draft.seals, wraps);
         self.discard(&late);
-        *self.newest() = Some(Arc::new(Snapshot {
-            store: Arc::clone(&self.store),
-            keys: Arc::clone(&snapshot.keys),
-            payload: *payload,
-            digest,
-            bytes,
-        }));
+        let payload = Arc::<HeadPayload>::from(payload);
+        let bytes = Arc::new(bytes);
+        let elder = payload.elder_tree().map(|elder| self.keys_of(elder).map(|keys| (elder.clone(), keys)));
+        let elder = elder.transpose()?.map(|tree| {
+            Box::new(self.snapshot(Arc::clone(&payload), tree, digest, Arc::clone(&bytes), None))
+        });
+        *self.newest() = Some(Arc::new(self.snapshot(payload, (root, keys), digest, bytes, elder)));
         for anchor in &self.anchors {
             anchor.raise(seen, false).map_err(|source| VaultError::Unanchored {
                 location: anchor.location(),
@@ -287,11 +372,50 @@ impl Vault {
         Ok(true)
     }
 
+    /// Writes into the register what a commit has to leave there: that this host writes under this vault key, and how
+    /// often the master key was used where that is counted.
+    fn note_writer(
+        &self,
+        snapshot: &Snapshot,
+        payload: &mut HeadPayload,
+        draft: &mut Draft,
+    ) -> Result<(), VaultError> {
+        if draft.wraps.is_some() {
+            return Ok(());
+        }
+        let registry = snapshot.registry()?;
+        if self.keyring.uncounted_wraps() > 0 || !registry.knows(self.host.id(), payload.root()?.fingerprint)
+        {
+            let registry = Registry::clone(&registry);
+            payload.recipients = self.put_registry(snapshot, &snapshot.keys, registry, draft)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a changed register, sealed under these keys, with what every commit notes in it.
+    pub(crate) fn put_registry(
+        &self,
+        snapshot: &Snapshot,
+        keys: &VaultKeys,
+        mut registry: Registry,
+        draft: &mut Draft,
+    ) -> Result<claviger_types::Link, VaultError> {
+        let wraps = self.keyring.uncounted_wraps();
+        registry.count_wraps(wraps);
+        registry.note_host(self.host.as_ref(), keys.fingerprint, self.clock.now());
+        draft.wraps = Some(wraps);
+        draft.replace(&snapshot.payload.recipients);
+        let plain = encode("the list of recipients", &registry)?;
+        let (kind, vault) = (ObjectKind::Recipients, snapshot.payload.vault);
+        draft.put_sealed_under(&keys.metadata, vault, kind, &plain, self.entropy.as_ref())
+    }
+
     /// Deletes what no head reaches. What stays behind is garbage that `gc` will find, so an error changes nothing.
     pub(crate) fn discard(&self, ids: &[ObjectId]) {
         for batch in ids.chunks(BATCH) {
             if let Err(error) = self.store.delete(batch) {
                 tracing::warn!(%error, "objects that nothing reaches stay behind until `gc`");
+                self.left_behind.note();
                 return;
             }
         }
@@ -306,7 +430,7 @@ impl Vault {
         cause: claviger_store::Cause,
     ) -> Result<bool, VaultError> {
         let known = self.store.head().ok().flatten().and_then(|bytes| {
-            if bytes == before.bytes {
+            if bytes == *before.bytes {
                 return Some(false);
             }
             let head = UnverifiedHead::parse(&bytes).ok()?;
@@ -316,10 +440,14 @@ impl Vault {
         known.ok_or_else(|| StoreError::Ambiguous { source: cause }.into())
     }
 
-    // A poisoned lock means that a thread died while it swapped one whole snapshot for another.
-    fn newest(&self) -> std::sync::MutexGuard<'_, Option<Arc<Snapshot>>> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    fn newest(&self) -> MutexGuard<'_, Option<Arc<Snapshot>>> {
+        lock(&self.newest)
     }
+}
+
+// What these locks guard is replaced whole, so a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use crate::{
     Fault, VaultError,
-    format::{HeadPayload, Leaf, Node, RecipientRecord, decode},
+    cache::Cache,
+    format::{HeadPayload, Leaf, Node, RecipientRecord, Registry, Root, decode},
     index,
 };
 use claviger_envelope::{ObjectContext, ObjectKind, VaultKeys, name_hmac, open_object};
@@ -10,14 +11,19 @@ use claviger_store::Store;
 use claviger_types::{Digest, Link, SecretBytes, ServiceName};
 use std::sync::Arc;
 
-/// A head whose MAC and anchors were checked, with the keys derived from its vault key. Reading through it gives what
-/// that head says and nothing else, however the store changes meanwhile.
+/// A head whose MAC and anchors were checked, seen through one of its vault keys. Reading through it gives what that
+/// head says and nothing else, however the store changes meanwhile.
 pub(crate) struct Snapshot {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: Arc<Cache>,
     pub(crate) keys: Arc<VaultKeys>,
-    pub(crate) payload: HeadPayload,
+    pub(crate) payload: Arc<HeadPayload>,
+    /// The root that these keys belong to.
+    pub(crate) root: Root,
     pub(crate) digest: Digest,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Arc<Vec<u8>>,
+    /// The same head through the vault key that is being replaced: what has not been moved yet.
+    pub(crate) elder: Option<Box<Snapshot>>,
 }
 
 impl Snapshot {
@@ -39,19 +45,8 @@ impl Snapshot {
         link: &Link,
     ) -> Result<SecretBytes, VaultError> {
         let bytes = self.read(what, link)?;
-        self.open(what, kind, link, &bytes)
-    }
-
-    /// Opens a sealed object whose bytes are at hand.
-    pub(crate) fn open(
-        &self,
-        what: &'static str,
-        kind: ObjectKind,
-        link: &Link,
-        bytes: &[u8],
-    ) -> Result<SecretBytes, VaultError> {
         let context = ObjectContext { vault: self.payload.vault, kind, id: link.id };
-        open_object(&self.keys.metadata, context, bytes).map_err(|_| VaultError::Object {
+        open_object(&self.keys.metadata, context, &bytes).map_err(|_| VaultError::Object {
             what,
             object: link.id,
             fault: Fault::Unreadable,
@@ -59,8 +54,15 @@ impl Snapshot {
     }
 
     /// The index node that must lie at `prefix`.
-    pub(crate) fn node(&self, link: &Link, prefix: &[u8]) -> Result<Node, VaultError> {
-        Node::decode(&self.read("index node", link)?, prefix)
+    pub(crate) fn node(&self, link: &Link, prefix: &[u8]) -> Result<Arc<Node>, VaultError> {
+        let node = self.cache.nodes.get_or(link, || {
+            let bytes = self.read("index node", link)?;
+            Ok::<_, VaultError>((Node::decode(&bytes, prefix)?, bytes.len()))
+        })?;
+        if node.prefix == prefix {
+            return Ok(node);
+        }
+        Err(VaultError::Damaged { what: "an index node stands in another's place".to_owned() })
     }
 
     /// Where a service stands in the index.
@@ -68,21 +70,69 @@ impl Snapshot {
         Ok(name_hmac(&self.keys.index, service)?)
     }
 
-    /// The service's place in the index, or the proof that it has none.
+    /// The service's place under this vault key, or the proof that it has none.
     pub(crate) fn leaf(&self, service: &ServiceName) -> Result<Option<Leaf>, VaultError> {
         index::find(self, &self.index_name(service)?)
     }
 
-    /// Who data keys are wrapped to.
-    pub(crate) fn recipients(&self) -> Result<Vec<RecipientRecord>, VaultError> {
-        let plain = self.read_sealed("recipients", ObjectKind::Recipients, &self.payload.recipients)?;
-        decode("the list of recipients", plain.expose())
+    /// Where a service is, under this vault key or the one that is being replaced.
+    pub(crate) fn locate(&self, service: &ServiceName) -> Result<Option<(&Self, Leaf)>, VaultError> {
+        if let Some(leaf) = self.leaf(service)? {
+            return Ok(Some((self, leaf)));
+        }
+        let Some(elder) = &self.elder else { return Ok(None) };
+        Ok(elder.leaf(service)?.map(|leaf| (elder.as_ref(), leaf)))
     }
 
-    /// The payload of a successor that differs in its index only.
+    /// The service's leaf, for whoever will change it: nothing is written under the key that is being replaced, so the
+    /// service has to be moved first.
+    pub(crate) fn own_leaf(&self, service: &ServiceName) -> Result<Option<Leaf>, VaultError> {
+        match self.locate(service)? {
+            Some((tree, _)) if !std::ptr::eq(tree, self) => {
+                Err(VaultError::NotMoved { service: service.clone() })
+            }
+            found => Ok(found.map(|(_, leaf)| leaf)),
+        }
+    }
+
+    /// This head through each of its vault keys, the newer one first.
+    pub(crate) fn trees(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.elder.as_deref())
+    }
+
+    /// The same head, read from the store only.
+    pub(crate) fn uncached(&self) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            cache: Arc::new(Cache::none()),
+            keys: Arc::clone(&self.keys),
+            payload: Arc::clone(&self.payload),
+            root: self.root.clone(),
+            digest: self.digest,
+            bytes: Arc::clone(&self.bytes),
+            elder: self.elder.as_ref().map(|elder| Box::new(elder.uncached())),
+        }
+    }
+
+    /// Who has to do with the vault.
+    pub(crate) fn registry(&self) -> Result<Arc<Registry>, VaultError> {
+        let link = &self.payload.recipients;
+        self.cache.registries.get_or(link, || {
+            let plain = self.read_sealed("recipients", ObjectKind::Recipients, link)?;
+            Ok((decode("the list of recipients", plain.expose())?, plain.len()))
+        })
+    }
+
+    /// Who new data keys are wrapped to.
+    pub(crate) fn recipients(&self) -> Result<Vec<RecipientRecord>, VaultError> {
+        let retiring = self.payload.job()?.map(|job| job.retiring).unwrap_or_default();
+        Ok(self.registry()?.writable(&retiring))
+    }
+
+    /// The payload of a successor that differs in the index under this vault key only.
     pub(crate) fn with_index(&self, index: Option<Link>) -> Box<HeadPayload> {
-        let mut payload = self.payload.clone();
-        for root in &mut payload.roots {
+        let mut payload = HeadPayload::clone(&self.payload);
+        if let Some(root) = payload.roots.first_mut() {
             root.index = index;
         }
         Box::new(payload)

@@ -1,11 +1,11 @@
 //! A vault on a store in memory, for tests.
 
-use crate::{Anchor, Parts, Pinned, Seen, Set, Vault, VaultError};
+use crate::{Anchor, Host, MemoryHost, Parts, Pinned, Seen, Set, Vault, VaultError};
 use claviger_store::{Fault, MemoryStore, Store, StoreError};
 use claviger_token::{Token, software::SoftwareToken};
 use claviger_types::{
-    Clock, Key256, Kind, ManualClock, OsEntropy, RecipientId, Reference, Scheme, SecretBytes, Timestamp,
-    Value, VaultId,
+    Clock, Digest, HostId, Key256, Kind, ManualClock, OsEntropy, RecipientId, Reference, Scheme, SecretBytes,
+    Timestamp, Value, VaultId,
 };
 use std::sync::{
     Arc, Mutex,
@@ -63,6 +63,7 @@ pub(crate) struct Bench {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) anchor: MemoryAnchor,
     pub(crate) pinned: Pinned,
+    pub(crate) host: Arc<MemoryHost>,
 }
 
 impl Bench {
@@ -73,15 +74,15 @@ impl Bench {
 
     pub(crate) fn with_scheme(scheme: Scheme) -> (Self, Vault) {
         let recipient = RecipientId::random(&OsEntropy).unwrap();
-        let mut bench = Self {
+        let bench = Self {
             store: Arc::new(MemoryStore::new()),
             token: Arc::new(SoftwareToken::generate(recipient, scheme, Arc::new(OsEntropy)).unwrap()),
             clock: Arc::new(ManualClock::at(Timestamp::from_millis(1_800_000_000_000))),
             anchor: MemoryAnchor::default(),
-            pinned: Pinned { vault: VaultId::random(&OsEntropy).unwrap(), fingerprint: None, recipient },
+            pinned: Pinned { vault: VaultId::random(&OsEntropy).unwrap(), recipient },
+            host: Arc::new(MemoryHost::new(HostId::random(&OsEntropy).unwrap(), Vec::new())),
         };
         let vault = Vault::init(bench.parts(), Key256::random(&OsEntropy).unwrap()).unwrap();
-        bench.pinned.fingerprint = Some(vault.fingerprint().unwrap());
         (bench, vault)
     }
 
@@ -93,11 +94,32 @@ impl Bench {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             anchors: vec![Box::new(self.anchor.clone())],
             pinned: self.pinned,
+            host: Arc::clone(&self.host) as Arc<dyn Host>,
         }
+    }
+
+    /// The vault key that this host pins.
+    pub(crate) fn fingerprint(&self) -> Digest {
+        self.host.pins().unwrap().fingerprints[0]
     }
 
     pub(crate) fn open(&self) -> Result<Vault, VaultError> {
         Vault::open(self.parts())
+    }
+
+    /// A key on a token of its own, which is no recipient yet.
+    pub(crate) fn beside(&self, scheme: Scheme) -> Other {
+        let recipient = RecipientId::random(&OsEntropy).unwrap();
+        let token = SoftwareToken::generate(recipient, scheme, Arc::new(OsEntropy)).unwrap();
+        Other { recipient, token: Arc::new(token) }
+    }
+
+    /// The vault, opened on this host by another token.
+    pub(crate) fn open_by(&self, other: &Other) -> Result<Vault, VaultError> {
+        let mut parts = self.parts();
+        parts.token = Arc::clone(&other.token) as Arc<dyn Token>;
+        parts.pinned.recipient = other.recipient;
+        Vault::open(parts)
     }
 
     /// Everything that lies in the store, to be put back later.
@@ -119,6 +141,12 @@ impl Bench {
     }
 }
 
+/// A token beside the bench's own.
+pub(crate) struct Other {
+    pub(crate) recipient: RecipientId,
+    pub(crate) token: Arc<dyn Token>,
+}
+
 pub(crate) struct Copy {
     pub(crate) head: Option<Vec<u8>>,
     pub(crate) objects: Vec<(claviger_types::ObjectId, Option<Vec<u8>>)>,
@@ -133,7 +161,7 @@ pub(crate) fn api_key(text: &str) -> Value {
 }
 
 pub(crate) fn set(vault: &Vault, at: &str, text: &str) -> Result<u64, VaultError> {
-    let set = Set { reference: reference(at), value: api_key(text), cas: None, max_versions: None };
+    let set = Set::new(reference(at), api_key(text));
     vault.set(&set).map(|written| written.version)
 }
 

@@ -1,6 +1,6 @@
 //! The parsers of stored bytes by themselves, for fuzzing: what is read must be written again to the same bytes.
 
-use crate::format::{HeadPayload, Node, RecipientRecord, ServiceObject, ServicePage, decode, encode};
+use crate::format::{HeadPayload, Job, Node, Registry, ServiceObject, ServicePage, decode, encode};
 use claviger_envelope::codec;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -28,6 +28,11 @@ pub fn service(bytes: &[u8]) -> bool {
 /// The plaintext of a recipient list.
 pub fn recipients(bytes: &[u8]) -> bool {
     let public_keys =
-        |list: Vec<RecipientRecord>| list.iter().filter(|one| one.public_key().is_some()).count();
-    round_trip::<Vec<RecipientRecord>>(bytes) && decode("input", bytes).map(public_keys).is_ok()
+        |list: Registry| list.recipients.iter().filter(|one| one.public_key().is_some()).count();
+    round_trip::<Registry>(bytes) && decode("input", bytes).map(public_keys).is_ok()
+}
+
+/// The state of a job in a head.
+pub fn job(bytes: &[u8]) -> bool {
+    round_trip::<Job>(bytes)
 }

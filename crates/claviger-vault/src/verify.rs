@@ -9,6 +9,7 @@ use crate::{
     pages::{Service, load_page},
     session::BATCH,
     snapshot::Snapshot,
+    succession,
 };
 use claviger_envelope::{DataKeyEnvelope, ObjectKind};
 use claviger_types::{CredentialName, Digest, Link, ObjectId, ServiceName};
@@ -67,9 +68,13 @@ impl Vault {
         snapshot: &Snapshot,
         progress: &dyn Progress,
     ) -> Result<(VerifyReport, Reached), VaultError> {
+        // What is in memory already shows nothing of what lies in the store.
+        let snapshot = &snapshot.uncached();
         let mut walk = Walk { snapshot, report: VerifyReport::default(), marks: Marks::new()?, progress };
         let payload = &snapshot.payload;
-        walk.object("vault key", &payload.root()?.envelope, &Place::default())?;
+        for root in &payload.roots {
+            walk.object("vault key", &root.envelope, &Place::default())?;
+        }
         for (what, kind, link) in [
             ("recipients", ObjectKind::Recipients, Some(&payload.recipients)),
             ("policy", ObjectKind::Policy, payload.policy.as_ref()),
@@ -83,34 +88,11 @@ impl Vault {
             }
             walk.report.objects += 1;
         }
-        // Two passes over the tree: leaves are collected by node, so that services are checked with the walk borrowed.
-        let mut leaves = Vec::new();
-        let mut nodes = Vec::new();
-        let mut broken = Vec::new();
-        index::walk(
-            snapshot,
-            &mut |leaf| {
-                leaves.push(leaf);
-                Ok(())
-            },
-            &mut |link| {
-                nodes.push(*link);
-                Ok(())
-            },
-            &mut |link, error| {
-                broken.push((*link, error));
-                Ok(())
-            },
-        )?;
-        for link in nodes {
-            walk.marks.add(link.id)?;
-            walk.report.objects += 1;
+        for link in succession::links(self.store.as_ref(), payload)? {
+            walk.object("succession", &link, &Place::default())?;
         }
-        for (link, error) in broken {
-            walk.damaged("index node", &link, error, &Place::default())?;
-        }
-        for leaf in leaves {
-            walk.service(&leaf)?;
+        for tree in snapshot.trees() {
+            walk.tree(tree)?;
         }
         let Walk { report, mut marks, .. } = walk;
         let objects = marks.count();
@@ -169,7 +151,36 @@ struct Walk<'a> {
     progress: &'a dyn Progress,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// Two passes over a tree: leaves are collected by node, so that services are checked with the walk borrowed.
+    fn tree(&mut self, tree: &'a Snapshot) -> Result<(), VaultError> {
+        self.snapshot = tree;
+        let (mut leaves, mut nodes, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+        index::walk(
+            tree,
+            &mut |leaf| {
+                leaves.push(leaf);
+                Ok(())
+            },
+            &mut |link| {
+                nodes.push(*link);
+                Ok(())
+            },
+            &mut |link, error| {
+                broken.push((*link, error));
+                Ok(())
+            },
+        )?;
+        for link in nodes {
+            self.marks.add(link.id)?;
+            self.report.objects += 1;
+        }
+        for (link, error) in broken {
+            self.damaged("index node", &link, error, &Place::default())?;
+        }
+        leaves.iter().try_for_each(|leaf| self.service(leaf))
+    }
+
     fn service(&mut self, leaf: &Leaf) -> Result<(), VaultError> {
         let mut place = Place::default();
         self.report.services += 1;
@@ -200,7 +211,7 @@ impl Walk<'_> {
         self.marks.add(page.link.id)?;
         self.report.objects += 1;
         match load_page(self.snapshot, page) {
-            Ok(records) => self.credentials(&records, place),
+            Ok(records) => self.credentials(&records.credentials, place),
             Err(error) => self.damaged("service page", &page.link, error, place),
         }
     }
@@ -276,7 +287,8 @@ impl Walk<'_> {
             other => return Err(other),
         };
         let Place { service, credential, version } = place.clone();
-        self.report.damage.push(Damage { what, object: link.id, fault, service, credential, version });
+        let Link { id, digest } = *link;
+        self.report.damage.push(Damage { what, object: id, digest, fault, service, credential, version });
         Ok(())
     }
 }

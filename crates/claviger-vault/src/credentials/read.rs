@@ -1,40 +1,50 @@
 //! Finding, reading and listing.
 
 use crate::{
-    Credential, CredentialInfo, Missing, RecipientInfo, Status, Vault, VaultError, VersionState,
+    Credential, CredentialInfo, Missing, Vault, VaultError, VersionState,
     format::{CredentialRecord, Leaf, VersionRecord},
     index,
     pages::Service,
     snapshot::Snapshot,
 };
-use claviger_types::{CredentialName, Reference, Scheme, ServiceName};
+use claviger_types::{CredentialName, Reference, ServiceName, Timestamp};
 
 /// How many names an error lists.
 const MOST_NAMES_LISTED: usize = 20;
 
 /// A credential where it stands.
-pub(crate) struct Found {
+pub(crate) struct Found<'a> {
+    /// The head through the vault key that it is under.
+    pub(crate) tree: &'a Snapshot,
     pub(crate) leaf: Leaf,
     pub(crate) service: Service,
     pub(crate) record: CredentialRecord,
     pub(crate) reference: Reference,
 }
 
-impl Found {
+impl<'a> Found<'a> {
     /// Finds a credential. Without a name it is the only one of its service.
-    pub(crate) fn at(snapshot: &Snapshot, reference: &Reference) -> Result<Self, VaultError> {
+    pub(crate) fn at(snapshot: &'a Snapshot, reference: &Reference) -> Result<Self, VaultError> {
+        let (tree, leaf) = snapshot.locate(&reference.service)?.ok_or_else(|| no_service(reference))?;
+        Self::in_tree(tree, leaf, reference)
+    }
+
+    /// The same for whoever will change it.
+    pub(crate) fn to_change(snapshot: &'a Snapshot, reference: &Reference) -> Result<Self, VaultError> {
+        let leaf = snapshot.own_leaf(&reference.service)?.ok_or_else(|| no_service(reference))?;
+        Self::in_tree(snapshot, leaf, reference)
+    }
+
+    fn in_tree(tree: &'a Snapshot, leaf: Leaf, reference: &Reference) -> Result<Self, VaultError> {
         let missing = |what| VaultError::NotFound { what, reference: reference.clone() };
-        let service_only = || Reference { service: reference.service.clone(), name: None };
-        let no_service = || VaultError::NotFound { what: Missing::Service, reference: service_only() };
-        let leaf = snapshot.leaf(&reference.service)?.ok_or_else(no_service)?;
-        let service = Service::load(snapshot, &leaf)?;
+        let service = Service::load(tree, &leaf)?;
         let record = match &reference.name {
-            Some(name) => service.find(snapshot, name.as_str())?,
-            None => only_credential(snapshot, &service, reference)?,
+            Some(name) => service.find(tree, name.as_str())?,
+            None => only_credential(tree, &service, reference)?,
         };
         let record = record.ok_or_else(|| missing(Missing::Credential))?;
         let reference = full_reference(&service.name, &record)?;
-        Ok(Self { leaf, service, record, reference })
+        Ok(Self { tree, leaf, service, record, reference })
     }
 
     /// The version with this number, whatever its state.
@@ -43,9 +53,12 @@ impl Found {
     }
 
     /// The live version with this number, the newest one by default.
-    pub(crate) fn live(&self, n: Option<u64>) -> Result<&VersionRecord, VaultError> {
+    pub(crate) fn live(&self, n: Option<u64>, now: Timestamp) -> Result<&VersionRecord, VaultError> {
         let version = self.version(n.unwrap_or(self.record.newest))?;
         match version.state {
+            VersionState::Live if version.expires.is_some_and(|end| end <= now) => {
+                Err(self.missing(Missing::Expired(version.n)))
+            }
             VersionState::Live => Ok(version),
             VersionState::Deleted => Err(self.missing(Missing::Deleted(version.n))),
             VersionState::Destroyed => Err(self.missing(Missing::Destroyed(version.n))),
@@ -55,6 +68,11 @@ impl Found {
     fn missing(&self, what: Missing) -> VaultError {
         VaultError::NotFound { what, reference: self.reference.clone() }
     }
+}
+
+fn no_service(reference: &Reference) -> VaultError {
+    let reference = Reference { service: reference.service.clone(), name: None };
+    VaultError::NotFound { what: Missing::Service, reference }
 }
 
 /// The service's only credential, `None` if it has none.
@@ -85,9 +103,9 @@ pub(crate) fn full_reference(
     Ok(Reference { service: service.clone(), name: Some(name) })
 }
 
-fn info(service: &ServiceName, record: &CredentialRecord) -> Result<CredentialInfo, VaultError> {
+pub(super) fn info(service: &Service, record: &CredentialRecord) -> Result<CredentialInfo, VaultError> {
     record
-        .info(service)
+        .info(&service.name, service.tags())
         .ok_or_else(|| VaultError::Damaged { what: "a credential has no possible kind or name".to_owned() })
 }
 
@@ -96,9 +114,9 @@ impl Vault {
     pub fn get(&self, reference: &Reference, version: Option<u64>) -> Result<Credential, VaultError> {
         self.read(|snapshot| {
             let found = Found::at(snapshot, reference)?;
-            let version = found.live(version)?;
-            let value = self.open_version(snapshot, &found.leaf, &found.record, version)?;
-            let info = info(&found.service.name, &found.record)?;
+            let version = found.live(version, self.clock.now())?;
+            let value = self.open_version(found.tree, &found.leaf, &found.record, version)?;
+            let info = info(&found.service, &found.record)?;
             Ok(Credential {
                 service: info.service,
                 name: info.name,
@@ -113,7 +131,7 @@ impl Vault {
     pub fn history(&self, reference: &Reference) -> Result<CredentialInfo, VaultError> {
         self.read(|snapshot| {
             let found = Found::at(snapshot, reference)?;
-            info(&found.service.name, &found.record)
+            info(&found.service, &found.record)
         })
     }
 
@@ -121,68 +139,25 @@ impl Vault {
     pub fn list(&self, service: Option<&ServiceName>) -> Result<Vec<CredentialInfo>, VaultError> {
         let mut all = self.read(|snapshot| {
             let mut all = Vec::new();
-            let mut add = |leaf: Leaf| {
-                let service = Service::load(snapshot, &leaf)?;
-                for record in service.all(snapshot)? {
-                    all.push(info(&service.name, &record)?);
+            let mut add = |tree: &Snapshot, leaf: &Leaf| {
+                let service = Service::load(tree, leaf)?;
+                for record in service.all(tree)? {
+                    all.push(info(&service, &record)?);
                 }
                 Ok(())
             };
-            match service {
-                None => index::leaves(snapshot, &mut add)?,
-                Some(name) => {
-                    let reference = Reference { service: name.clone(), name: None };
-                    let missing = VaultError::NotFound { what: Missing::Service, reference };
-                    add(snapshot.leaf(name)?.ok_or(missing)?)?;
+            if let Some(name) = service {
+                let reference = Reference { service: name.clone(), name: None };
+                let (tree, leaf) = snapshot.locate(name)?.ok_or_else(|| no_service(&reference))?;
+                add(tree, &leaf)?;
+            } else {
+                for tree in snapshot.trees() {
+                    index::leaves(tree, &mut |leaf| add(tree, &leaf))?;
                 }
             }
             Ok(all)
         })?;
         all.sort_unstable_by(|a, b| (&a.service, &a.name).cmp(&(&b.service, &b.name)));
         Ok(all)
-    }
-
-    /// The state of the vault at large.
-    pub fn status(&self) -> Result<Status, VaultError> {
-        self.read(|snapshot| {
-            let (mut services, mut credentials) = (0, 0);
-            index::leaves(snapshot, &mut |leaf| {
-                services += 1;
-                credentials += u64::try_from(Service::load(snapshot, &leaf)?.len()).unwrap_or(u64::MAX);
-                Ok(())
-            })?;
-            let local = self.keyring.recipient();
-            let recipients: Vec<RecipientInfo> = snapshot
-                .recipients()?
-                .into_iter()
-                .filter_map(|record| {
-                    let scheme: Scheme = record.scheme()?;
-                    let (token_label, token_serial) = (record.token_label, record.token_serial);
-                    Some(RecipientInfo {
-                        id: record.id,
-                        scheme,
-                        token_label,
-                        token_serial,
-                        local: record.id == local,
-                    })
-                })
-                .collect();
-            let mut warnings = Vec::new();
-            if recipients.len() == 1 {
-                warnings.push(
-                    "one token alone opens this vault: if it is lost, everything in it is lost".to_owned(),
-                );
-            }
-            Ok(Status {
-                vault: snapshot.payload.vault,
-                fingerprint: snapshot.payload.root()?.fingerprint,
-                epoch: snapshot.payload.epoch,
-                head: snapshot.digest,
-                services,
-                credentials,
-                recipients,
-                warnings,
-            })
-        })
     }
 }

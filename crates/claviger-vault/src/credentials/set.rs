@@ -14,6 +14,7 @@ use claviger_types::{
     CredentialId, CredentialName, Entropy, Kind, Link, MAX_VALUE_BYTES, ObjectId, Reference, ServiceId,
     ServiceName,
 };
+use std::collections::BTreeMap;
 
 impl Vault {
     /// Writes a new version of a credential, making service and credential where they are new.
@@ -26,31 +27,21 @@ impl Vault {
                 ),
             });
         }
-        if set.max_versions.is_some_and(|most| most == 0 || most > MOST_VERSIONS) {
-            return Err(VaultError::Invalid {
-                reason: format!("a credential keeps 1 to {MOST_VERSIONS} versions"),
-            });
-        }
-        self.write(|snapshot, draft, attempt| self.set_on(snapshot, draft, attempt, set))
+        check_max_versions(set.max_versions)?;
+        self.write(|snapshot, draft, _| self.set_on(snapshot, draft, set))
     }
 
     /// Writes an earlier version's value as a new version.
     pub fn rollback(&self, reference: &Reference, to: u64) -> Result<Written, VaultError> {
         let credential = self.get(reference, Some(to))?;
         let reference = Reference { service: credential.service, name: Some(credential.name) };
-        self.set(&Set { reference, value: credential.value, cas: None, max_versions: None })
+        self.set(&Set::new(reference, credential.value))
     }
 
-    fn set_on(
-        &self,
-        snapshot: &Snapshot,
-        draft: &mut Draft,
-        attempt: u64,
-        set: &Set,
-    ) -> Result<Step<Written>, VaultError> {
+    fn set_on(&self, snapshot: &Snapshot, draft: &mut Draft, set: &Set) -> Result<Step<Written>, VaultError> {
         let entropy = self.entropy.as_ref();
         let service_name = &set.reference.service;
-        let present = snapshot.leaf(service_name)?;
+        let present = snapshot.own_leaf(service_name)?;
         let recipients = if present.is_none() { snapshot.recipients()? } else { Vec::new() };
         let (mut leaf, service, key) =
             self.service_for(snapshot, draft, service_name, present, &recipients)?;
@@ -69,8 +60,8 @@ impl Vault {
         check(set, &record, &reference)?;
 
         let n = record.newest + 1;
-        count_seals(&mut leaf, attempt, service_name)?;
         let object = self.seal_version(snapshot, &key, record.id, n, &set.value, draft)?;
+        count_seals(&self.keyring, &mut leaf, draft, service_name)?;
         let created = self.clock.now();
         let state = VersionState::Live;
         record.versions.push(VersionRecord {
@@ -80,10 +71,12 @@ impl Vault {
             state,
             created,
             ended: None,
+            expires: set.expires,
         });
         record.newest = n;
+        record.rotate_by = set.rotate_by;
         record.max_versions = set.max_versions.unwrap_or(record.max_versions);
-        let pruned = record.prune(draft);
+        let pruned = record.prune(record.max_versions, draft);
 
         let name = record.name.clone();
         leaf.object = service.write_one(snapshot, &name, Some(record), draft, entropy)?;
@@ -116,8 +109,18 @@ impl Vault {
         // The link to the service object is filled in when the object is written.
         let object = Link::to(ObjectId::from_bytes([0; 16]), &[]);
         let leaf = Leaf { name: snapshot.index_name(name)?, service, object, keys: vec![record] };
-        Ok((leaf, Service::new(name), key))
+        Ok((leaf, Service::new(name, self.clock.now()), key))
     }
+}
+
+/// Whether a credential may keep so many versions.
+pub(super) fn check_max_versions(most: Option<u32>) -> Result<(), VaultError> {
+    if most.is_some_and(|most| most == 0 || most > MOST_VERSIONS) {
+        return Err(VaultError::Invalid {
+            reason: format!("a credential keeps 1 to {MOST_VERSIONS} versions"),
+        });
+    }
+    Ok(())
 }
 
 fn check(set: &Set, record: &CredentialRecord, reference: &Reference) -> Result<(), VaultError> {
@@ -146,13 +149,15 @@ impl CredentialRecord {
             max_versions: DEFAULT_MAX_VERSIONS,
             newest: 0,
             versions: Vec::new(),
+            rotate_by: None,
+            notes: BTreeMap::new(),
         })
     }
 
     /// Lets the oldest versions go that are too many. Their objects are deleted, which is no erasure: what was sealed
     /// under the data key opens as long as a copy of both is somewhere.
-    pub(crate) fn prune(&mut self, draft: &mut Draft) -> Vec<u64> {
-        let most = usize::try_from(self.max_versions).unwrap_or(usize::MAX);
+    pub(crate) fn prune(&mut self, most: u32, draft: &mut Draft) -> Vec<u64> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
         let excess = self.versions.len().saturating_sub(most);
         let gone = self.versions.drain(..excess).map(|version| {
             if let Some(object) = version.object {

@@ -28,7 +28,8 @@ impl Vault {
     ) -> Result<Changed, VaultError> {
         self.write(|snapshot, draft, _| {
             let entropy = self.entropy.as_ref();
-            let Found { mut leaf, service, mut record, reference } = Found::at(snapshot, reference)?;
+            let Found { mut leaf, service, mut record, reference, .. } =
+                Found::to_change(snapshot, reference)?;
             let meant = meant(&record, versions, &reference)?;
             let mut changed = Vec::new();
             for version in record.versions.iter_mut().filter(|version| meant.contains(&version.n)) {
@@ -80,5 +81,5 @@ pub(super) fn answer(
         .name
         .clone()
         .ok_or_else(|| VaultError::Damaged { what: "a credential was found without a name".to_owned() })?;
-    Ok(Changed { service: reference.service.clone(), name, versions, removed })
+    Ok(Changed { service: reference.service.clone(), name, versions, removed, erasure: None })
 }

@@ -62,7 +62,7 @@ fn versions_are_kept_pruned_and_brought_back() {
     let written = vault.rollback(&reference("s"), 5).unwrap();
     assert_eq!((written.version, written.pruned.as_slice()), (13, [3].as_slice()));
     assert_eq!(get(&vault, "s").unwrap(), "value 5");
-    let few = Set { reference: reference("s"), value: api_key("few"), cas: None, max_versions: Some(2) };
+    let few = Set { max_versions: Some(2), ..Set::new(reference("s"), api_key("few")) };
     assert_eq!(vault.set(&few).unwrap().version, 14);
     assert_eq!(states(&vault, "s").len(), 2);
     let report = bench.open().unwrap().verify(&crate::Silent).unwrap();
@@ -72,7 +72,7 @@ fn versions_are_kept_pruned_and_brought_back() {
 #[test]
 fn check_and_set_refuses_what_it_did_not_expect() {
     let (_bench, vault) = Bench::new();
-    let cas = |n| Set { reference: reference("s/k"), value: api_key("v"), cas: Some(n), max_versions: None };
+    let cas = |n| Set { cas: Some(n), ..Set::new(reference("s/k"), api_key("v")) };
     assert!(matches!(vault.set(&cas(1)), Err(VaultError::CasMismatch { current: 0, expected: 1, .. })));
     assert_eq!(vault.set(&cas(0)).unwrap().version, 1);
     assert!(matches!(vault.set(&cas(0)), Err(VaultError::CasMismatch { current: 1, expected: 0, .. })));
@@ -137,7 +137,7 @@ fn a_kind_does_not_change_by_accident() {
     let (_bench, vault) = Bench::new();
     set(&vault, "s/k", "v").unwrap();
     let value = Value { kind: Kind::Basic, fields: Fields::default() };
-    let refused = vault.set(&Set { reference: reference("s/k"), value, cas: None, max_versions: None });
+    let refused = vault.set(&Set::new(reference("s/k"), value));
     assert!(matches!(refused, Err(VaultError::Invalid { .. })));
 }
 

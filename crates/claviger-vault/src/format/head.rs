@@ -1,6 +1,6 @@
 //! The head's payload: the one mutable thing, readable without a key, authenticated by a MAC under the vault key.
 
-use super::FORMAT;
+use super::{FORMAT, Job};
 use crate::VaultError;
 use claviger_envelope::codec;
 use claviger_types::{Digest, Link, ObjectId, VaultId};
@@ -40,7 +40,31 @@ pub(crate) struct AuditSlot {
     pub(crate) checkpoints: Vec<ByteBuf>,
 }
 
-/// The head's payload: a map with labels 0 to 9.
+/// That the vault came from a backup: `[epoch of the restored head, epoch of the backup, digest of its head]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, u64, Digest)", into = "(u64, u64, Digest)")]
+pub(crate) struct Restored {
+    /// The epoch at which the chain begins anew.
+    pub(crate) at: u64,
+    /// The epoch of the backup's head.
+    pub(crate) from: u64,
+    /// The digest of the backup's head.
+    pub(crate) head: Digest,
+}
+
+impl From<(u64, u64, Digest)> for Restored {
+    fn from((at, from, head): (u64, u64, Digest)) -> Self {
+        Self { at, from, head }
+    }
+}
+
+impl From<Restored> for (u64, u64, Digest) {
+    fn from(restored: Restored) -> Self {
+        (restored.at, restored.from, restored.head)
+    }
+}
+
+/// The head's payload: a map with labels 0 to 11.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HeadPayload {
     /// The format of the whole vault.
@@ -61,8 +85,12 @@ pub(crate) struct HeadPayload {
     pub(crate) plugins: Option<Link>,
     /// The audit log's key and checkpoints.
     pub(crate) audit: AuditSlot,
-    /// The state of a rotation under way.
+    /// The job under way.
     pub(crate) rotation: Option<ByteBuf>,
+    /// The newest record of how one vault key followed another.
+    pub(crate) succession: Option<Link>,
+    /// Whether, and whence, the vault was restored.
+    pub(crate) restored: Option<Restored>,
 }
 
 impl HeadPayload {
@@ -83,17 +111,27 @@ impl HeadPayload {
         }
     }
 
-    /// The root that this program works on. A second one, or a rotation under way, is the business of a newer program.
+    /// The root that is written to.
     pub(crate) fn root(&self) -> Result<&Root, VaultError> {
-        match (self.roots.as_slice(), &self.rotation) {
-            ([root], None) => Ok(root),
-            ([], _) => Err(VaultError::Damaged { what: "the head names no root".to_owned() }),
-            _ => Err(VaultError::Invalid {
-                reason:
-                    "a key rotation is under way that this program cannot carry on; use the one that began it"
-                        .to_owned(),
-            }),
-        }
+        self.roots
+            .first()
+            .filter(|_| self.roots.len() <= 2)
+            .ok_or_else(|| VaultError::Damaged { what: "the head names no root".to_owned() })
+    }
+
+    /// The root that is being emptied, while the vault key is replaced.
+    pub(crate) fn elder_root(&self) -> Option<&Root> {
+        self.roots.get(1)
+    }
+
+    /// The same as long as anything hangs under it: then its vault key is not needed any more, and may be gone.
+    pub(crate) fn elder_tree(&self) -> Option<&Root> {
+        self.elder_root().filter(|root| root.index.is_some())
+    }
+
+    /// The job under way.
+    pub(crate) fn job(&self) -> Result<Option<Job>, VaultError> {
+        self.rotation.as_ref().map(|bytes| Job::decode(bytes)).transpose()
     }
 }
 

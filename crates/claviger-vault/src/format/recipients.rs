@@ -1,11 +1,35 @@
-//! The sealed list of recipients.
+//! A recipient as the register keeps it.
 
+use crate::report::RecipientState;
 use claviger_token::{KeyDescription, PublicKey};
-use claviger_types::{EcPoint, RecipientId, Scheme};
+use claviger_types::{Digest, EcPoint, RecipientId, Scheme, SignerId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-/// An enrolled token key.
+/// The signer on a recipient's token: `[id, x, y]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(SignerId, Digest, Digest)", into = "(SignerId, Digest, Digest)")]
+pub(crate) struct SignerRecord {
+    /// Its id.
+    pub(crate) id: SignerId,
+    /// Its public key.
+    pub(crate) public_key: EcPoint,
+}
+
+impl From<(SignerId, Digest, Digest)> for SignerRecord {
+    fn from((id, x, y): (SignerId, Digest, Digest)) -> Self {
+        Self { id, public_key: EcPoint { x: *x.as_bytes(), y: *y.as_bytes() } }
+    }
+}
+
+impl From<SignerRecord> for (SignerId, Digest, Digest) {
+    fn from(signer: SignerRecord) -> Self {
+        let EcPoint { x, y } = signer.public_key;
+        (signer.id, Digest::from_bytes(x), Digest::from_bytes(y))
+    }
+}
+
+/// A token key: a map with labels 0 to 11.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RecipientRecord {
     /// Its id.
@@ -20,11 +44,23 @@ pub(crate) struct RecipientRecord {
     pub(crate) token_serial: String,
     /// The label of the key on the token.
     pub(crate) key_label: String,
+    /// Its state, as in NIST SP 800-57 part 1, section 7.
+    pub(crate) state: RecipientState,
+    /// When it was proposed.
+    pub(crate) created: Timestamp,
+    /// When it came into its present state.
+    pub(crate) changed: Timestamp,
+    /// How often keys were wrapped under it, where each wrapping takes a random nonce (A256GCM); else 0.
+    pub(crate) wraps: u64,
+    /// While it is pre-active: SHA-256 of the answer to its challenge.
+    pub(crate) answer: Option<Digest>,
+    /// The signer on the same token, if there is one.
+    pub(crate) signer: Option<SignerRecord>,
 }
 
 impl RecipientRecord {
     /// The record of a key on a token.
-    pub(crate) fn of(key: &KeyDescription) -> Self {
+    pub(crate) fn of(key: &KeyDescription, state: RecipientState, now: Timestamp) -> Self {
         let public_key = match &key.public_key {
             None => Vec::new(),
             Some(PublicKey::P256(point)) => vec![ByteBuf::from(point.x), ByteBuf::from(point.y)],
@@ -39,6 +75,12 @@ impl RecipientRecord {
             token_label: key.token_label.clone(),
             token_serial: key.token_serial.clone(),
             key_label: key.key_label.clone(),
+            state,
+            created: now,
+            changed: now,
+            wraps: 0,
+            answer: None,
+            signer: None,
         }
     }
 
@@ -59,6 +101,19 @@ impl RecipientRecord {
                 Some(PublicKey::Rsa { modulus: first.to_vec(), exponent: second.to_vec() })
             }
             Scheme::A256Kw | Scheme::A256Gcm => None,
+        }
+    }
+
+    /// Whether only its own token can wrap to it.
+    pub(crate) fn is_symmetric(&self) -> bool {
+        self.scheme().is_some_and(Scheme::is_symmetric)
+    }
+
+    /// Brings it into another state.
+    pub(crate) fn become_state(&mut self, state: RecipientState, now: Timestamp) {
+        if self.state != state {
+            self.state = state;
+            self.changed = now;
         }
     }
 }

@@ -3,10 +3,11 @@
 use crate::{VersionState, model::CredentialInfo, model::VersionInfo};
 use claviger_types::{CredentialId, CredentialName, Digest, Kind, Link, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-type VersionTuple = (u64, Option<Link>, u64, u8, Timestamp, Option<Timestamp>);
+type VersionTuple = (u64, Option<Link>, u64, u8, Timestamp, Option<Timestamp>, Option<Timestamp>);
 
-/// One version: `[n, object, data key, state, created, ended]`.
+/// One version: `[n, object, data key, state, created, ended, expires]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "VersionTuple", into = "VersionTuple")]
 pub(crate) struct VersionRecord {
@@ -22,19 +23,21 @@ pub(crate) struct VersionRecord {
     pub(crate) created: Timestamp,
     /// When it was deleted or destroyed.
     pub(crate) ended: Option<Timestamp>,
+    /// When it ends by itself.
+    pub(crate) expires: Option<Timestamp>,
 }
 
 impl TryFrom<VersionTuple> for VersionRecord {
     type Error = &'static str;
 
-    fn try_from((n, object, key, state, created, ended): VersionTuple) -> Result<Self, Self::Error> {
+    fn try_from((n, object, key, state, created, ended, expires): VersionTuple) -> Result<Self, Self::Error> {
         let state = match (state, object.is_some()) {
             (1, true) => VersionState::Live,
             (2, true) => VersionState::Deleted,
             (3, false) => VersionState::Destroyed,
             _ => return Err("no version state of this format"),
         };
-        Ok(Self { n, object, key, state, created, ended })
+        Ok(Self { n, object, key, state, created, ended, expires })
     }
 }
 
@@ -45,18 +48,19 @@ impl From<VersionRecord> for VersionTuple {
             VersionState::Deleted => 2,
             VersionState::Destroyed => 3,
         };
-        (version.n, version.object, version.key, state, version.created, version.ended)
+        (version.n, version.object, version.key, state, version.created, version.ended, version.expires)
     }
 }
 
 impl VersionRecord {
     /// This version as others see it.
     pub(crate) fn info(&self) -> VersionInfo {
-        VersionInfo { n: self.n, state: self.state, created: self.created, ended: self.ended }
+        let Self { n, state, created, ended, expires, .. } = *self;
+        VersionInfo { n, state, created, ended, expires }
     }
 }
 
-/// A credential: a map with labels 0 to 5.
+/// A credential: a map with labels 0 to 7.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CredentialRecord {
     /// Its name.
@@ -71,6 +75,10 @@ pub(crate) struct CredentialRecord {
     pub(crate) newest: u64,
     /// The versions that are kept, oldest first.
     pub(crate) versions: Vec<VersionRecord>,
+    /// When it should have another value at the latest.
+    pub(crate) rotate_by: Option<Timestamp>,
+    /// What its people note about it.
+    pub(crate) notes: BTreeMap<String, String>,
 }
 
 impl CredentialRecord {
@@ -85,7 +93,7 @@ impl CredentialRecord {
     }
 
     /// This credential as others see it; `None` for a kind or name that this format cannot hold.
-    pub(crate) fn info(&self, service: &ServiceName) -> Option<CredentialInfo> {
+    pub(crate) fn info(&self, service: &ServiceName, tags: &[String]) -> Option<CredentialInfo> {
         Some(CredentialInfo {
             service: service.clone(),
             name: CredentialName::new(self.name.as_str()).ok()?,
@@ -93,6 +101,9 @@ impl CredentialRecord {
             current: self.newest,
             max_versions: self.max_versions,
             versions: self.versions.iter().map(VersionRecord::info).collect(),
+            rotate_by: self.rotate_by,
+            notes: self.notes.clone(),
+            tags: tags.to_vec(),
         })
     }
 }
@@ -126,7 +137,7 @@ impl From<PageRef> for (Digest, u32, Link) {
     }
 }
 
-/// A service: a map with labels 0 to 4. It holds its credentials itself, or a table of the pages that do.
+/// A service: a map with labels 0 to 5. It holds its credentials itself, or a table of the pages that do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ServiceObject {
     /// Its name.
@@ -139,6 +150,8 @@ pub(crate) struct ServiceObject {
     pub(crate) credentials: Vec<CredentialRecord>,
     /// Its pages in order of place.
     pub(crate) pages: Vec<PageRef>,
+    /// When its active data key was made.
+    pub(crate) key_made: Timestamp,
 }
 
 /// A page: a map with label 0.

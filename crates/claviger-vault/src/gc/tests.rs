@@ -17,10 +17,10 @@ fn only_old_garbage_goes() {
 
     let report = vault.gc(GcOptions::default(), &Silent).unwrap();
     assert_eq!((report.deleted, report.young), (0, 1));
-    let report = vault.gc(GcOptions { now: true, dry_run: true }, &Silent).unwrap();
+    let report = vault.gc(GcOptions { now: true, dry_run: true, ..GcOptions::default() }, &Silent).unwrap();
     assert_eq!(report.deleted, 1);
     assert!(bench.store.get(&[garbage.id]).unwrap()[0].is_some(), "a dry run deletes nothing");
-    let report = vault.gc(GcOptions { now: true, dry_run: false }, &Silent).unwrap();
+    let report = vault.gc(GcOptions { now: true, ..GcOptions::default() }, &Silent).unwrap();
     assert_eq!(report.deleted, 1);
     assert!(bench.store.get(&[garbage.id]).unwrap()[0].is_none());
 
@@ -38,6 +38,6 @@ fn nothing_goes_while_the_vault_is_damaged() {
     let root = vault.fresh().unwrap().payload.roots[0].index.unwrap();
     bench.store.tamper(root.id, None);
     let before = bench.store.list(None, usize::MAX).unwrap().len();
-    assert!(vault.gc(GcOptions { now: true, dry_run: false }, &Silent).is_err());
+    assert!(vault.gc(GcOptions { now: true, ..GcOptions::default() }, &Silent).is_err());
     assert_eq!(bench.store.list(None, usize::MAX).unwrap().len(), before);
 }

@@ -34,6 +34,8 @@ pub(super) struct Staged {
     pub(super) ids: Vec<ObjectId>,
     /// What the new leaves replace.
     pub(super) replaced: Vec<ObjectId>,
+    /// Uses of data keys that the new leaves count.
+    pub(super) seals: Vec<(Digest, u64)>,
     /// The leaves that the new ones build on.
     before: HashMap<Digest, Option<Leaf>>,
 }
@@ -96,6 +98,7 @@ impl Staged {
         let batch = std::mem::take(draft);
         self.ids.extend(batch.puts.iter().map(|object| object.id));
         self.replaced.extend(batch.deletes);
+        self.seals.extend(batch.seals);
         let gone = |_| VaultError::Damaged { what: "the writer stopped".to_owned() };
         send.send(batch.puts).map_err(gone)
     }
@@ -143,11 +146,10 @@ impl Vault {
         let (mut leaf, service, key) =
             self.service_for(snapshot, draft, &plan.name, plan.leaf, recipients)?;
         let mut records = service.all(snapshot)?;
-        let seals = u64::try_from(plan.entries.len()).unwrap_or(u64::MAX);
-        count_seals(&mut leaf, seals, &plan.name)?;
         for entry in &plan.entries {
             self.stage_entry(snapshot, &key, &mut records, entry, draft)?;
         }
+        count_seals(&self.keyring, &mut leaf, draft, &plan.name)?;
         records.sort_unstable_by_key(CredentialRecord::place);
         leaf.object = service.write_all(snapshot, records, draft, self.entropy.as_ref())?;
         Ok(leaf)
@@ -177,8 +179,9 @@ impl Vault {
             state: VersionState::Live,
             created: self.clock.now(),
             ended: None,
+            expires: None,
         });
-        record.prune(draft);
+        record.prune(record.max_versions, draft);
         records.push(record);
         Ok(())
     }

@@ -1,9 +1,9 @@
 use crate::{
-    Pinned, Vault, VaultError,
+    MemoryHost, Pinned, Vault, VaultError,
     testing::{Bench, get, set},
 };
 use claviger_token::{KeyDescription, Token, TokenError, Unwrapped};
-use claviger_types::{Digest, Key256, OsEntropy, RecipientId, VaultId, WrappedCek};
+use claviger_types::{Digest, HostId, Key256, OsEntropy, RecipientId, VaultId, WrappedCek};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -40,20 +40,22 @@ fn a_second_init_changes_nothing() {
 fn a_foreign_vault_is_refused_before_the_token_is_asked() {
     let (bench, _vault) = Bench::new();
     let counting = Arc::new(Counting(Arc::clone(&bench.token), AtomicU64::new(0)));
-    let open = |pinned: Pinned| {
+    let open = |pinned: Pinned, pin: Digest| {
         let mut parts = bench.parts();
         parts.token = Arc::clone(&counting) as Arc<dyn Token>;
         parts.pinned = pinned;
+        parts.host = Arc::new(MemoryHost::new(HostId::random(&OsEntropy).unwrap(), vec![pin]));
         Vault::open(parts)
     };
+    let pin = bench.fingerprint();
     let other = Pinned { vault: VaultId::random(&OsEntropy).unwrap(), ..bench.pinned };
-    assert!(matches!(open(other), Err(VaultError::ForeignVault { .. })));
-    let other = Pinned { fingerprint: Some(Digest::of(b"another key")), ..bench.pinned };
-    assert!(matches!(open(other), Err(VaultError::ForeignFingerprint { .. })));
+    assert!(matches!(open(other, pin), Err(VaultError::ForeignVault { .. })));
+    let refused = open(bench.pinned, Digest::of(b"another key"));
+    assert!(matches!(refused, Err(VaultError::ForeignFingerprint { .. })));
     let other = Pinned { recipient: RecipientId::random(&OsEntropy).unwrap(), ..bench.pinned };
-    assert!(matches!(open(other), Err(VaultError::NotARecipient)));
+    assert!(matches!(open(other, pin), Err(VaultError::NotARecipient)));
     assert_eq!(counting.1.load(Ordering::SeqCst), 0);
-    assert!(open(bench.pinned).is_ok());
+    assert!(open(bench.pinned, pin).is_ok());
     assert_eq!(counting.1.load(Ordering::SeqCst), 1, "one unwrap opens the vault");
 }
 
@@ -94,17 +96,13 @@ fn the_audit_key_is_kept() {
 #[test]
 fn a_newer_format_is_named_and_not_called_damaged() {
     let (bench, vault) = Bench::new();
-    let mut payload = vault.fresh().unwrap().payload.clone();
+    let mut payload = crate::format::HeadPayload::clone(&vault.fresh().unwrap().payload);
     for (format, newer) in [(2, true), (0, false)] {
         payload.format = format;
         let bytes = claviger_envelope::codec::to_vec(&payload).unwrap();
         let snapshot = vault.fresh().unwrap();
-        let head = claviger_envelope::mac_head(
-            &snapshot.keys.head,
-            payload.vault,
-            &bench.pinned.fingerprint.unwrap(),
-            &bytes,
-        );
+        let head =
+            claviger_envelope::mac_head(&snapshot.keys.head, payload.vault, &bench.fingerprint(), &bytes);
         let copy = bench.copy();
         bench.store.tamper_head(Some(head.unwrap()));
         match bench.open() {

@@ -1,0 +1,114 @@
+//! The end of a job: retired keys destroyed where that was asked, their final state written, the emptied root dropped.
+
+use super::begin::Plan;
+use crate::{
+    BackupInfo, HostInfo, JobInfo, JobKind, JobReport, RecipientInfo, RecipientState, Vault, VaultError,
+    draft::Draft,
+    format::{HeadPayload, Job, Registry},
+    snapshot::Snapshot,
+};
+use claviger_types::RecipientId;
+
+impl Vault {
+    /// The payload of the head that no longer has the job. Keys that are to be destroyed are gone before it is written.
+    pub(super) fn end(
+        &self,
+        snapshot: &Snapshot,
+        job: &Job,
+        draft: &mut Draft,
+    ) -> Result<Box<HeadPayload>, VaultError> {
+        let mut registry = Registry::clone(&*snapshot.registry()?);
+        self.move_on(&registry, job)?;
+        if job.destroy {
+            for id in &job.retiring {
+                self.destroy_on_token(&registry, *id)?;
+            }
+        }
+        let now = self.clock.now();
+        for id in &job.retiring {
+            registry.recipient_mut(*id)?.become_state(job.end, now);
+        }
+        let mut payload = Box::new(HeadPayload::clone(&snapshot.payload));
+        payload.rotation = None;
+        if job.kind == JobKind::Replace {
+            payload.roots.truncate(1);
+            if let Some(elder) = snapshot.payload.elder_root() {
+                draft.replace(&elder.envelope);
+            }
+        }
+        payload.recipients = self.put_registry(snapshot, &snapshot.keys, registry, draft)?;
+        Ok(payload)
+    }
+
+    /// Has this host open the vault by the key that follows, where the one it is told to use is on its way out.
+    fn move_on(&self, registry: &Registry, job: &Job) -> Result<(), VaultError> {
+        let retiring = &job.retiring;
+        for record in registry.writable(retiring) {
+            let Some(scheme) = record.scheme() else { continue };
+            let Some(key) = self.keyring.key_of(record.id, scheme)? else { continue };
+            return retiring.iter().try_for_each(|former| self.host.adopt(*former, key.describe()));
+        }
+        Ok(())
+    }
+
+    fn destroy_on_token(&self, registry: &Registry, id: RecipientId) -> Result<(), VaultError> {
+        let scheme = registry.recipient(id).and_then(|record| record.scheme());
+        let Some(scheme) = scheme else {
+            return Err(VaultError::Invalid {
+                reason: format!("the recipient {id} has no scheme that is known"),
+            });
+        };
+        // Gone already, where an earlier attempt came as far as this.
+        self.keyring.token().destroy_sibling(id, scheme)?;
+        Ok(())
+    }
+
+    /// What a job that has ended did, and who could still open what was before it.
+    pub(super) fn report(&self, job: &Job) -> Result<JobReport, VaultError> {
+        let snapshot = self.fresh()?;
+        let registry = snapshot.registry()?;
+        let fingerprint = snapshot.root.fingerprint;
+        let local = self.keyring.recipient();
+        let (mut retired, mut others) = (Vec::new(), Vec::new());
+        for record in &registry.recipients {
+            let Some(info) = RecipientInfo::of(record, local) else { continue };
+            if job.retiring.contains(&record.id) {
+                retired.push(info);
+            } else if job.made != Some(record.id)
+                && !matches!(record.state, RecipientState::PreActive | RecipientState::Destroyed)
+            {
+                others.push(info);
+            }
+        }
+        Ok(JobReport {
+            job: JobInfo::of(job),
+            fingerprint,
+            retired,
+            others,
+            backups: registry.backups.iter().map(BackupInfo::of).collect(),
+            behind: registry
+                .hosts
+                .iter()
+                .filter(|host| host.fingerprint != fingerprint)
+                .map(HostInfo::of)
+                .collect(),
+            vouched: job.kind == JobKind::Replace && snapshot.payload.succession.is_some(),
+            erasure: None,
+            resumed: false,
+        })
+    }
+
+    /// Gives every service a new data key, because the counts of the old ones are not to be believed.
+    pub(crate) fn rekey_all(&self, progress: &dyn crate::Progress) -> Result<JobReport, VaultError> {
+        let lock = self.work_lock()?;
+        self.finish_left_over(&lock, progress)?;
+        let plan = Plan {
+            kind: JobKind::Rekey,
+            retiring: Vec::new(),
+            end: RecipientState::Deactivated,
+            destroy: false,
+            made: None,
+        };
+        self.run(&lock, &plan, &|_, _| Ok(()), progress)
+    }
+}

@@ -1,0 +1,104 @@
+//! A new master key on the same token.
+
+use super::begin::Plan;
+use crate::{
+    JobKind, JobReport, Progress, Vault, VaultError, format::RecipientRecord, report::RecipientState,
+    snapshot::Snapshot,
+};
+use claviger_token::NewKey;
+use claviger_types::{RecipientId, Scheme};
+
+/// How to rotate the master key.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RotateMaster {
+    /// The new key's scheme; `None` for the old one's.
+    pub scheme: Option<Scheme>,
+    /// Whether somebody else may have the old key: then everything is sealed anew.
+    pub compromised: bool,
+    /// Whether the old key is destroyed on the token in the end.
+    pub destroy_old: bool,
+}
+
+impl Vault {
+    /// Makes a new master key on the token by which the vault is open, and wraps every data key to it instead of the old
+    /// one. A rotation of the master key that was left behind is finished, and that is all.
+    pub fn rotate_master(&self, how: RotateMaster, progress: &dyn Progress) -> Result<JobReport, VaultError> {
+        let lock = self.work_lock()?;
+        if let Some(report) = self.finish_left_over(&lock, progress)?
+            && report.job.made.is_some()
+        {
+            return Ok(report);
+        }
+        let snapshot = self.fresh()?;
+        let old = self.own_record(&snapshot)?;
+        let scheme = how.scheme.or_else(|| old.scheme()).unwrap_or(Scheme::EcdhEsA256Kw);
+        self.check_scheme(&snapshot, &old, scheme)?;
+
+        let id = RecipientId::random(self.entropy.as_ref())?;
+        let token = self.keyring.token();
+        let new = NewKey { recipient: id, label: key_label(id), scheme };
+        let key = token.generate_sibling(&new)?;
+        let mut record = RecipientRecord::of(key.describe(), RecipientState::Active, self.clock.now());
+        record.signer = old.signer;
+        self.keyring.learn(key);
+        let plan = Plan {
+            kind: if how.compromised { JobKind::Replace } else { JobKind::Rewrap },
+            retiring: vec![old.id],
+            end: match (how.destroy_old, how.compromised) {
+                (true, _) => RecipientState::Destroyed,
+                (false, true) => RecipientState::Compromised,
+                (false, false) => RecipientState::Deactivated,
+            },
+            destroy: how.destroy_old,
+            made: Some(id),
+        };
+        let done = self.run(&lock, &plan, &|registry, _| registry.add(record.clone()), progress);
+        if let Err(error) = &done
+            && !error.may_be_done()
+            && self.fresh()?.registry()?.recipient(id).is_none()
+            && token.destroy_sibling(id, scheme).is_err()
+        {
+            tracing::warn!(key = new.label, "the unused key stayed on the token");
+        }
+        done
+    }
+
+    /// The active recipient whose key lies on the token by which the vault is open.
+    pub(super) fn own_record(&self, snapshot: &Snapshot) -> Result<RecipientRecord, VaultError> {
+        for record in snapshot.recipients()? {
+            if let Some(scheme) = record.scheme()
+                && self.keyring.key_of(record.id, scheme)?.is_some()
+            {
+                return Ok(record);
+            }
+        }
+        Err(VaultError::NotARecipient)
+    }
+
+    /// A second secret key would be one that not every writer can wrap to.
+    fn check_scheme(
+        &self,
+        snapshot: &Snapshot,
+        old: &RecipientRecord,
+        scheme: Scheme,
+    ) -> Result<(), VaultError> {
+        let other =
+            snapshot.recipients()?.into_iter().find(|record| record.is_symmetric() && record.id != old.id);
+        match other.filter(|_| scheme.is_symmetric()) {
+            None => Ok(()),
+            Some(other) => Err(VaultError::Invalid {
+                reason: format!(
+                    "the key on the token `{}` is a secret key already, and at most one recipient may be that: others \
+                     could not wrap to it. Take a key pair: --scheme ECDH-ES+A256KW",
+                    other.token_label
+                ),
+            }),
+        }
+    }
+}
+
+/// The label of a key on its token.
+pub(crate) fn key_label(recipient: RecipientId) -> String {
+    let id = recipient.to_string();
+    format!("claviger {}", id.get(..8).unwrap_or(&id))
+}
