@@ -1,10 +1,13 @@
 //! What can be asked of claviger.
 
 use crate::{
-    ApiError, Changed, Credential, CredentialInfo, GcOptions, GcReport, ImportEntry, ImportOptions,
-    ImportReport, Progress, Set, Status, VerifyReport, Versions, Written,
+    Amend, AmendService, ApiError, BackupReport, Changed, Credential, CredentialInfo, Erasure, GcOptions,
+    GcReport, ImportEntry, ImportOptions, ImportReport, JobReport, PinnedSigner, Progress, Proposal,
+    RepairReport, Retire, Rewrapped, RotateMaster, Set, Status, VerifyReport, Versions, Written,
 };
-use claviger_types::{Reference, ServiceName, Timestamp};
+use claviger_token::KeyDescription;
+use claviger_types::{Digest, RecipientId, Reference, ServiceName, Timestamp};
+use std::path::Path;
 
 /// Everything that can be asked, in one place: the gate answers in this process, the client over the daemon's socket.
 ///
@@ -34,6 +37,68 @@ pub trait Api: Send + Sync {
 
     /// Destroys versions for ever: the service gets a new data key, and what remains is sealed again under it.
     fn destroy(&self, reference: &Reference, versions: &Versions) -> Result<Changed, ApiError>;
+
+    /// Changes what is known about a credential, and nothing of its values.
+    fn amend(&self, reference: &Reference, amend: &Amend) -> Result<CredentialInfo, ApiError>;
+
+    /// Changes what is known about a service.
+    fn amend_service(&self, service: &ServiceName, amend: &AmendService) -> Result<(), ApiError>;
+
+    /// Lets all but the newest versions go, which is no erasure.
+    fn prune(&self, reference: &Reference, keep: u32) -> Result<Written, ApiError>;
+
+    /// Gives services new data keys: the number of versions that were sealed again, and whether the bytes of what was
+    /// there before are gone.
+    fn rotate_services(
+        &self,
+        services: &[ServiceName],
+        progress: &dyn Progress,
+    ) -> Result<(u64, Erasure), ApiError>;
+
+    /// Makes a new master key on the token by which the vault is open.
+    fn rotate_master(&self, how: RotateMaster, progress: &dyn Progress) -> Result<JobReport, ApiError>;
+
+    /// Finishes a job that was left behind; `None` if there is none.
+    fn resume(&self, progress: &dyn Progress) -> Result<Option<JobReport>, ApiError>;
+
+    /// Sets how many days lie between rotations of the master key, and of a service's data key.
+    fn set_intervals(&self, master: Option<u32>, service: Option<u32>) -> Result<(), ApiError>;
+
+    /// Enters a key pair as a recipient that has still to answer a challenge.
+    fn propose(&self, key: &KeyDescription, signer: Option<PinnedSigner>) -> Result<Proposal, ApiError>;
+
+    /// Takes up a recipient that has answered.
+    fn activate(
+        &self,
+        recipient: RecipientId,
+        answer: Digest,
+        progress: &dyn Progress,
+    ) -> Result<JobReport, ApiError>;
+
+    /// Retires a recipient; `None` for one that was only proposed.
+    fn retire(
+        &self,
+        recipient: RecipientId,
+        how: Retire,
+        progress: &dyn Progress,
+    ) -> Result<Option<JobReport>, ApiError>;
+
+    /// Writes everything into a new file, which is as safe as the store.
+    fn backup(&self, file: &Path, progress: &dyn Progress) -> Result<BackupReport, ApiError>;
+
+    /// Reads a backup of this vault from its beginning to its end.
+    fn verify_backup(&self, file: &Path, progress: &dyn Progress) -> Result<VerifyReport, ApiError>;
+
+    /// Makes a new backup of an old one, wrapped to the recipients of today.
+    fn rewrap_backup(
+        &self,
+        old: &Path,
+        new: &Path,
+        progress: &dyn Progress,
+    ) -> Result<(BackupReport, Rewrapped), ApiError>;
+
+    /// Mends from a backup what is damaged.
+    fn repair(&self, backup: &Path, progress: &dyn Progress) -> Result<RepairReport, ApiError>;
 
     /// Takes over credentials from elsewhere: all of them become visible at once, or none.
     fn import(

@@ -111,9 +111,12 @@ const fn class_of_vault(error: &VaultError) -> ErrorClass {
     match error {
         VaultError::NotFound { .. } => ErrorClass::NotFound,
         VaultError::NameNeeded { .. } | VaultError::Invalid { .. } => ErrorClass::Usage,
-        VaultError::CasMismatch { .. } | VaultError::Contended | VaultError::VaultExists => {
-            ErrorClass::Conflict
-        }
+        VaultError::CasMismatch { .. }
+        | VaultError::Contended
+        | VaultError::WorkUnderWay { .. }
+        | VaultError::VaultExists => ErrorClass::Conflict,
+        VaultError::WrongAnswer { .. } => ErrorClass::Denied,
+        VaultError::Unwritable { .. } => ErrorClass::TokenAbsent,
         VaultError::ForeignVault { .. }
         | VaultError::ForeignFingerprint { .. }
         | VaultError::NotARecipient

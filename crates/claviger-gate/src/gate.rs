@@ -1,13 +1,18 @@
 //! The gate: policy before, audit record before the answer, vault behind.
 
 use crate::{
-    Api, ApiError, AuditRecord, Changed, Credential, CredentialInfo, GcOptions, GcReport, ImportEntry,
-    ImportOptions, ImportReport, Progress, Set, Status, VerifyReport, Versions, Written,
+    Amend, AmendService, Api, ApiError, AuditRecord, BackupReport, Changed, Credential, CredentialInfo,
+    Erasure, GcOptions, GcReport, ImportEntry, ImportOptions, ImportReport, JobReport, PinnedSigner,
+    Progress, Proposal, RepairReport, Retire, Rewrapped, RotateMaster, Set, Status, VerifyReport, Versions,
+    Written,
 };
 use claviger_audit::{Actor, AuditLog, Entry, Outcome};
 use claviger_policy::{Action, Decision, Policy, Principal, Request, Resource};
-use claviger_types::{Reference, ServiceName};
+use claviger_store::{ArchiveStore, SqliteStore, StoreError};
+use claviger_token::KeyDescription;
+use claviger_types::{Digest, RecipientId, Reference, ServiceName};
 use claviger_vault::{Vault, VaultError};
+use std::{path::Path, sync::Arc};
 
 /// Who is at the door.
 #[derive(Debug, Clone)]
@@ -188,6 +193,96 @@ impl Api for Gate {
         self.change(call, |vault| vault.destroy(reference, versions), newest_changed)
     }
 
+    fn amend(&self, reference: &Reference, amend: &Amend) -> Result<CredentialInfo, ApiError> {
+        self.change(at("amend", Action::Write, reference), |vault| vault.amend(reference, amend), |_| None)
+    }
+
+    fn amend_service(&self, service: &ServiceName, amend: &AmendService) -> Result<(), ApiError> {
+        let call = Call { resource: Resource::Service(service), ..overall("amend", Action::Write) };
+        self.change(call, |vault| vault.amend_service(service, amend), |()| None)
+    }
+
+    fn prune(&self, reference: &Reference, keep: u32) -> Result<Written, ApiError> {
+        self.change(at("prune", Action::Delete, reference), |vault| vault.prune(reference, keep), |_| None)
+    }
+
+    fn rotate_services(
+        &self,
+        services: &[ServiceName],
+        progress: &dyn Progress,
+    ) -> Result<(u64, Erasure), ApiError> {
+        let call = match services {
+            [one] => Call { resource: Resource::Service(one), ..overall("rotate service", Action::Rotate) },
+            _ => overall("rotate services", Action::Rotate),
+        };
+        self.change(call, |vault| vault.rotate_services(services, progress), |_| None)
+    }
+
+    fn rotate_master(&self, how: RotateMaster, progress: &dyn Progress) -> Result<JobReport, ApiError> {
+        let call = overall("rotate master", Action::Rotate);
+        self.change(call, |vault| vault.rotate_master(how, progress), |_| None)
+    }
+
+    fn resume(&self, progress: &dyn Progress) -> Result<Option<JobReport>, ApiError> {
+        self.change(overall("rotate resume", Action::Rotate), |vault| vault.resume(progress), |_| None)
+    }
+
+    fn set_intervals(&self, master: Option<u32>, service: Option<u32>) -> Result<(), ApiError> {
+        let call = overall("rotate intervals", Action::Admin);
+        self.change(call, |vault| vault.set_intervals(master, service), |()| None)
+    }
+
+    fn propose(&self, key: &KeyDescription, signer: Option<PinnedSigner>) -> Result<Proposal, ApiError> {
+        self.change(overall("token enroll", Action::Admin), |vault| vault.propose(key, signer), |_| None)
+    }
+
+    fn activate(
+        &self,
+        recipient: RecipientId,
+        answer: Digest,
+        progress: &dyn Progress,
+    ) -> Result<JobReport, ApiError> {
+        let call = overall("token activate", Action::Admin);
+        self.change(call, |vault| vault.activate(recipient, answer, progress), |_| None)
+    }
+
+    fn retire(
+        &self,
+        recipient: RecipientId,
+        how: Retire,
+        progress: &dyn Progress,
+    ) -> Result<Option<JobReport>, ApiError> {
+        let call = overall("token retire", Action::Admin);
+        self.change(call, |vault| vault.retire(recipient, how, progress), |_| None)
+    }
+
+    fn backup(&self, file: &Path, progress: &dyn Progress) -> Result<BackupReport, ApiError> {
+        self.change(overall("backup create", Action::Admin), |vault| vault.backup(file, progress), |_| None)
+    }
+
+    fn verify_backup(&self, file: &Path, progress: &dyn Progress) -> Result<VerifyReport, ApiError> {
+        let call = overall("backup verify", Action::Admin);
+        self.show(call, |vault| vault.verify_backup(file, progress), |_| None)
+    }
+
+    fn rewrap_backup(
+        &self,
+        old: &Path,
+        new: &Path,
+        progress: &dyn Progress,
+    ) -> Result<(BackupReport, Rewrapped), ApiError> {
+        let call = overall("backup rewrap", Action::Admin);
+        self.change(call, |vault| rewrap_in_scratch(vault, old, new, progress), |_| None)
+    }
+
+    fn repair(&self, backup: &Path, progress: &dyn Progress) -> Result<RepairReport, ApiError> {
+        let mend = |vault: &Vault| {
+            let backup = vault.beside(Arc::new(ArchiveStore::open(backup)?))?;
+            vault.repair(&backup, progress)
+        };
+        self.change(overall("repair", Action::Admin), mend, |_| None)
+    }
+
     fn import(
         &self,
         entries: Vec<ImportEntry>,
@@ -221,6 +316,25 @@ impl Api for Gate {
         let newest = self.audit.reader().newest(&key, limit).map_err(ApiError::AuditUnreadable)?;
         Ok(newest.into_iter().map(AuditRecord::from).collect())
     }
+}
+
+/// Rewraps a backup in a store that lies beside the new file for as long as it takes: nothing in it is in clear.
+fn rewrap_in_scratch(
+    vault: &Vault,
+    old: &Path,
+    new: &Path,
+    progress: &dyn Progress,
+) -> Result<(BackupReport, Rewrapped), VaultError> {
+    let beside = new.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let scratch =
+        tempfile::Builder::new().prefix(".claviger-rewrap-").tempdir_in(beside).map_err(|error| {
+            StoreError::Unreachable {
+                context: "making a place to work in".to_owned(),
+                source: Box::new(error),
+            }
+        })?;
+    let store = SqliteStore::create(&scratch.path().join("copy.db"))?;
+    vault.rewrap_backup(old, new, Arc::new(store), progress)
 }
 
 fn newest_changed(changed: &Changed) -> Option<u64> {

@@ -43,6 +43,8 @@ pub enum Action {
     Delete,
     /// See names, kinds and versions.
     List,
+    /// Give keys successors.
+    Rotate,
     /// Look after the vault: verify it, collect garbage, read the audit log.
     Admin,
 }
@@ -55,6 +57,7 @@ impl Action {
             Self::Write => "write",
             Self::Delete => "delete",
             Self::List => "list",
+            Self::Rotate => "rotate",
             Self::Admin => "admin",
         }
     }

@@ -3,8 +3,10 @@ use crate::{ErrorClass, Silent};
 use claviger_audit::{AuditError, Durability, generate_audit_key};
 use claviger_store::MemoryStore;
 use claviger_token::software::SoftwareToken;
-use claviger_types::{Kind, OsEntropy, RecipientId, Scheme, SecretBytes, SystemClock, Value, VaultId};
-use claviger_vault::{Parts, Pinned};
+use claviger_types::{
+    HostId, Kind, OsEntropy, RecipientId, Scheme, SecretBytes, SystemClock, Value, VaultId,
+};
+use claviger_vault::{MemoryHost, Parts, Pinned};
 use std::{fs, path::Path, sync::Arc};
 
 fn gate(directory: &Path, principal: Principal) -> Gate {
@@ -17,7 +19,8 @@ fn gate(directory: &Path, principal: Principal) -> Gate {
         entropy: Arc::new(OsEntropy),
         clock: Arc::new(SystemClock),
         anchors: Vec::new(),
-        pinned: Pinned { vault, fingerprint: None, recipient },
+        pinned: Pinned { vault, recipient },
+        host: Arc::new(MemoryHost::new(HostId::random(&OsEntropy).unwrap(), Vec::new())),
     };
     let (entropy, clock) = (Arc::new(OsEntropy), Arc::new(SystemClock));
     let audit =
@@ -29,7 +32,7 @@ fn gate(directory: &Path, principal: Principal) -> Gate {
 
 fn api_key(at: &str, text: &str) -> Set {
     let value = Value::single(Kind::ApiKey, SecretBytes::copy_of(text.as_bytes()));
-    Set { reference: at.parse().unwrap(), value, cas: None, max_versions: None }
+    Set::new(at.parse().unwrap(), value)
 }
 
 /// Every call of the [`Api`] in turn.
@@ -45,6 +48,13 @@ fn every_call(gate: &Gate) -> Vec<(&'static str, Result<(), ApiError>)> {
         ("delete", gate.delete(&at, &Versions::Newest).map(drop)),
         ("undelete", gate.undelete(&at, &Versions::Newest).map(drop)),
         ("destroy", gate.destroy(&at, &Versions::These(vec![1])).map(drop)),
+        ("amend", gate.amend(&at, &Amend::default()).map(drop)),
+        ("amend", gate.amend_service(&at.service, &AmendService::default())),
+        ("prune", gate.prune(&at, 1).map(drop)),
+        ("rotate service", gate.rotate_services(std::slice::from_ref(&at.service), quiet).map(drop)),
+        ("rotate master", gate.rotate_master(RotateMaster::default(), quiet).map(drop)),
+        ("rotate resume", gate.resume(quiet).map(drop)),
+        ("rotate intervals", gate.set_intervals(None, None)),
         ("import", gate.import(Vec::new(), ImportOptions::default(), quiet).map(drop)),
         ("status", gate.status().map(drop)),
         ("verify", gate.verify(quiet).map(drop)),
