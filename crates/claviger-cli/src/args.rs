@@ -6,7 +6,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use claviger_token::Uri;
-use claviger_types::{Digest, Kind, Reference, ServiceName};
+use claviger_types::{Clock as _, Digest, Kind, Reference, ServiceName, SystemClock, Timestamp};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -62,6 +62,9 @@ pub(crate) enum Command {
     List(commands::list::Args),
     History(commands::history::Args),
     Rollback(commands::rollback::Args),
+    Rotate(commands::rotate::Args),
+    Amend(commands::amend::Args),
+    Prune(commands::prune::Args),
     Delete(commands::versions::DeleteArgs),
     Undelete(commands::versions::UndeleteArgs),
     Destroy(commands::versions::DestroyArgs),
@@ -69,7 +72,11 @@ pub(crate) enum Command {
     Token(commands::token::Args),
     Status(commands::status::Args),
     Verify(commands::verify::Args),
+    Repair(commands::repair::Args),
     Gc(commands::gc::Args),
+    Backup(commands::backup::Args),
+    Restore(commands::restore::Args),
+    Join(commands::join::Args),
     Doctor(commands::doctor::Args),
     Trust(commands::trust::Args),
     Audit(commands::audit::Args),
@@ -111,6 +118,21 @@ pub(crate) fn token(uri: &str) -> Result<Uri, CliError> {
 pub(crate) fn digest(text: &str) -> Result<Digest, String> {
     text.parse()
         .map_err(|_| "a digest is 64 hexadecimal digits; `claviger verify` shows the head's".to_owned())
+}
+
+/// A moment: so many days, hours or minutes from now, or a day (its beginning, UTC).
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    const UNITS: [(char, u64); 3] = [('d', 86_400_000), ('h', 3_600_000), ('m', 60_000)];
+    let wrong = || "a moment is `30d`, `12h` or `90m` from now, or a day: `2027-01-31`".to_owned();
+    for (unit, millis) in UNITS {
+        if let Some(number) = text.strip_suffix(unit) {
+            let number: u64 = number.parse().map_err(|_| wrong())?;
+            let later = number.checked_mul(millis).ok_or_else(wrong)?;
+            let now = SystemClock.now().as_millis();
+            return now.checked_add(later).map(Timestamp::from_millis).ok_or_else(wrong);
+        }
+    }
+    crate::output::text::day(text).ok_or_else(wrong)
 }
 
 /// A kind by name.

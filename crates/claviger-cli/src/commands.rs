@@ -1,6 +1,8 @@
 //! One module for each command: its words on the command line, and what it does with them.
 
+pub(crate) mod amend;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod gc;
@@ -8,9 +10,14 @@ pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod join;
 pub(crate) mod list;
 pub(crate) mod man;
+pub(crate) mod prune;
+pub(crate) mod repair;
+pub(crate) mod restore;
 pub(crate) mod rollback;
+pub(crate) mod rotate;
 pub(crate) mod set;
 pub(crate) mod status;
 pub(crate) mod token;
@@ -29,6 +36,9 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::List(args) => list::run(&args, context),
         Command::History(args) => history::run(&args, context),
         Command::Rollback(args) => rollback::run(&args, context),
+        Command::Rotate(args) => rotate::run(args, context),
+        Command::Amend(args) => amend::run(&args, context),
+        Command::Prune(args) => prune::run(&args, context),
         Command::Delete(args) => versions::delete(&args, context),
         Command::Undelete(args) => versions::undelete(&args, context),
         Command::Destroy(args) => versions::destroy(&args, context),
@@ -36,6 +46,10 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Token(args) => token::run(args, context),
         Command::Status(_) => status::run(context),
         Command::Verify(_) => verify::run(context),
+        Command::Repair(args) => repair::run(&args, context),
+        Command::Backup(args) => backup::run(&args, context),
+        Command::Restore(args) => restore::run(&args, context),
+        Command::Join(args) => join::run(&args, context),
         Command::Gc(args) => gc::run(&args, context),
         Command::Doctor(_) => doctor::run(context),
         Command::Trust(args) => trust::run(&args, context),

@@ -1,11 +1,15 @@
 //! The configuration file: which vault, where it lies, which token opens it. Whoever may write it may point the program
 //! at another vault, so it is refused when others may.
 
+mod edit;
+
+pub(crate) use edit::{ConfigFile, Draft as ConfigDraft};
+
 use crate::{
     error::CliError,
     paths::{Paths, SYSTEM_CONFIG},
 };
-use claviger_types::{Digest, EcPoint, RecipientId, Scheme, VaultId};
+use claviger_types::{Digest, EcPoint, HostId, OsEntropy, RecipientId, Scheme, SignerId, VaultId};
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -31,16 +35,57 @@ const HEADER: &str = "\
 pub(crate) struct Config {
     /// The vault that the store must hold.
     pub(crate) vault: VaultId,
-    /// The vault key's kid, pinned at `init`.
+    /// The vault key's kid: pinned at `init`, and anew when the vault key is replaced.
     pub(crate) fingerprint: Digest,
+    /// A vault key that may be about to follow; both are accepted until it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next_fingerprint: Option<Digest>,
     /// The store's URL.
     pub(crate) store: String,
     /// Files that remember the newest head.
     pub(crate) anchors: Vec<PathBuf>,
+    /// Who opens the vault here.
+    pub(crate) host: HostConfig,
     /// The token that opens the vault here.
     pub(crate) token: TokenConfig,
+    /// Tokens that open it too, tried in order where the first is absent.
+    #[serde(default, rename = "backup-token", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) backup_tokens: Vec<TokenConfig>,
+    /// Whose word is taken for a new vault key.
+    #[serde(default, rename = "signer", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) signers: Vec<SignerConfig>,
     /// The audit log.
     pub(crate) audit: AuditConfig,
+}
+
+/// This machine and user, as the vault lists who has written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct HostConfig {
+    /// Its id.
+    pub(crate) id: HostId,
+    /// Its name for people.
+    pub(crate) name: String,
+}
+
+impl HostConfig {
+    /// A new host, by this machine's name.
+    pub(crate) fn here() -> Result<Self, CliError> {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let name: String = name.chars().take(255).collect();
+        Ok(Self { id: HostId::random(&OsEntropy)?, name })
+    }
+}
+
+/// A signer that is believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct SignerConfig {
+    /// Its id.
+    pub(crate) id: SignerId,
+    /// Its public key: x and y on P-256.
+    #[serde(with = "point_as_hex")]
+    pub(crate) public_key: EcPoint,
 }
 
 /// Which key on which token opens the vault here.
@@ -57,6 +102,12 @@ pub(crate) struct TokenConfig {
     /// What the driver found out about the module at `init`; its own business.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) profile: String,
+    /// Whether the token keeps an anchor, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) anchor: bool,
+    /// The signer on the token, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signer: Option<SignerId>,
 }
 
 /// Where audit entries are sealed to, and how hard they are written.
@@ -110,24 +161,12 @@ fn named(option: Option<&Path>) -> Option<PathBuf> {
 impl Config {
     /// Reads and checks a configuration file.
     pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
-        let file = File::open(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => CliError::ConfigMissing { path: path.to_owned() },
-            _ => CliError::file("read", path, source),
-        })?;
-        let meta = file.metadata().map_err(|source| CliError::file("read", path, source))?;
-        refuse_foreign_hands(path, &meta)?;
-        let mut text = String::new();
-        file.take(MAX_BYTES + 1)
-            .read_to_string(&mut text)
-            .map_err(|source| CliError::file("read", path, source))?;
-        if text.len() as u64 > MAX_BYTES {
-            return Err(CliError::ConfigInvalid {
-                path: path.to_owned(),
-                line: None,
-                problem: format!("it is larger than {MAX_BYTES} bytes"),
-            });
-        }
-        toml::from_str(&text).map_err(|error| CliError::ConfigInvalid {
+        Self::parse(path, &read_text(path)?)
+    }
+
+    /// What a configuration says.
+    fn parse(path: &Path, text: &str) -> Result<Self, CliError> {
+        toml::from_str(text).map_err(|error| CliError::ConfigInvalid {
             path: path.to_owned(),
             line: error
                 .span()
@@ -139,15 +178,15 @@ impl Config {
 
     /// Writes a new configuration file, whole or not at all; one that is there already is never touched.
     pub(crate) fn write_new(&self, path: &Path) -> Result<(), CliError> {
-        let failed = |source| CliError::file("write", path, source);
-        let directory =
-            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         let text = toml::to_string(self).map_err(|error| CliError::ConfigInvalid {
             path: path.to_owned(),
             line: None,
             problem: error.to_string(),
         })?;
+        let failed = |source| CliError::file("write", path, source);
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
         file.write_all(HEADER.as_bytes()).and_then(|()| file.write_all(text.as_bytes())).map_err(failed)?;
         file.as_file().sync_all().map_err(failed)?;
@@ -157,6 +196,28 @@ impl Config {
         })?;
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
     }
+}
+
+/// The text of a configuration that nobody else may have changed.
+fn read_text(path: &Path) -> Result<String, CliError> {
+    let file = File::open(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => CliError::ConfigMissing { path: path.to_owned() },
+        _ => CliError::file("read", path, source),
+    })?;
+    let meta = file.metadata().map_err(|source| CliError::file("read", path, source))?;
+    refuse_foreign_hands(path, &meta)?;
+    let mut text = String::new();
+    file.take(MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|source| CliError::file("read", path, source))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(CliError::ConfigInvalid {
+            path: path.to_owned(),
+            line: None,
+            problem: format!("it is larger than {MAX_BYTES} bytes"),
+        });
+    }
+    Ok(text)
 }
 
 /// Refuses a file that somebody else may change, or put another in the place of.

@@ -2,12 +2,13 @@
 
 use crate::{
     args::Global,
-    config::{self, Config},
+    config::{self, Config, ConfigFile},
     error::CliError,
     open,
     paths::Paths,
 };
 use claviger_gate::Api;
+use claviger_types::RecipientId;
 use std::{cell::OnceCell, path::PathBuf};
 
 /// The global options, the environment, and the way to the vault.
@@ -53,6 +54,11 @@ impl Context {
         config::locate_new(self.global.config.as_deref(), &self.paths)
     }
 
+    /// The configuration file, to be changed.
+    pub(crate) fn config_file(&self) -> Result<ConfigFile, CliError> {
+        Ok(ConfigFile::new(self.config_path()?, self.paths.config_lock()?))
+    }
+
     /// The configuration, read once.
     pub(crate) fn config(&self) -> Result<&Config, CliError> {
         if let Some(config) = self.config.get() {
@@ -67,6 +73,16 @@ impl Context {
     /// The vault behind its gate.
     pub(crate) fn open(&self) -> Result<Box<dyn Api>, CliError> {
         open::vault(self.config()?, self)
+    }
+
+    /// The same for a command that looks after the vault: this host learns whose word for a new vault key to take.
+    pub(crate) fn open_as_owner(&self) -> Result<Box<dyn Api>, CliError> {
+        open::vault_as_owner(self.config()?, self)
+    }
+
+    /// The same by another of this host's tokens than this one.
+    pub(crate) fn open_without(&self, recipient: RecipientId) -> Result<Box<dyn Api>, CliError> {
+        open::vault_without(self.config()?, self, recipient)
     }
 
     /// The same, also where the vault is older than this host has seen it: for looking only.

@@ -1,26 +1,49 @@
 //! The composition root: configuration -> store -> PIN -> token -> vault -> policy and audit log -> gate.
 
 use crate::{
-    config::{self, Config},
+    config::{self, Config, TokenConfig},
     context::Context,
     error::CliError,
-    pin, turns,
+    host::ConfigHost,
+    output::text,
+    pin, report, turns,
 };
 use claviger_audit::{Actor, AuditLog, AuditPublicKey, Durability, Entry, Outcome};
 use claviger_gate::{Api, ApiError, Caller, Gate};
 use claviger_policy::{Policy, Principal};
 use claviger_store::Store;
 use claviger_token::{
-    TokenError, Uri,
+    Signer, TokenError, Uri,
     pkcs11::{self, Access, Pkcs11Token},
 };
-use claviger_types::{Digest, OsEntropy, SystemClock};
-use claviger_vault::{Accept, FileAnchor, Parts, Pinned, Vault};
+use claviger_types::{Digest, OsEntropy, RecipientId, Scheme, SystemClock};
+use claviger_vault::{Accept, Anchor, FileAnchor, MemoryHost, Parts, Pinned, TokenAnchor, Vault};
 use std::sync::Arc;
 
 /// The vault that the configuration names, behind its gate.
 pub(crate) fn vault(config: &Config, context: &Context) -> Result<Box<dyn Api>, CliError> {
     gate(Vault::open(all_parts(config, context)?)?, config, context)
+}
+
+/// The same, after this host has pinned the signers that the vault names.
+pub(crate) fn vault_as_owner(config: &Config, context: &Context) -> Result<Box<dyn Api>, CliError> {
+    let vault = Vault::open(all_parts(config, context)?)?;
+    if let Err(error) = vault.believe_signers() {
+        // A configuration of the whole machine may not be this user's to write.
+        tracing::info!(%error, "the signers that the vault names were not pinned");
+    }
+    gate(vault, config, context)
+}
+
+/// The same by another of this host's tokens than this one.
+pub(crate) fn vault_without(
+    config: &Config,
+    context: &Context,
+    without: RecipientId,
+) -> Result<Box<dyn Api>, CliError> {
+    let store = claviger_store::open_url(&config.store)?;
+    let token = token_of(config, context, store.as_ref(), Some(without))?;
+    gate(Vault::open(assemble(config, store, token, context)?)?, config, context)
 }
 
 /// The same, also where an anchor says that it was rolled back: to look at, not to write on.
@@ -32,6 +55,45 @@ pub(crate) fn vault_to_inspect(config: &Config, context: &Context) -> Result<Box
 pub(crate) fn trusting(config: &Config, context: &Context, head: Digest) -> Result<Box<dyn Api>, CliError> {
     let parts = all_parts(config, context)?;
     // On record before it happens: from then on the anchors no longer show that it did.
+    record("trust", format!("head {head}"), config, context)?;
+    gate(Vault::open_accepting(parts, Accept::Trust(head))?, config, context)
+}
+
+/// The same with the vault key that an administrator vouches for, which is pinned if the vault opens by it.
+pub(crate) fn trusting_key(
+    config: &Config,
+    context: &Context,
+    fingerprint: Digest,
+    head: Option<Digest>,
+) -> Result<Box<dyn Api>, CliError> {
+    let parts = all_parts(config, context)?;
+    record("trust", format!("fingerprint {fingerprint}"), config, context)?;
+    let host = Arc::clone(&parts.host);
+    host.expect(fingerprint)?;
+    let accept = head.map_or(Accept::Anchored, Accept::Trust);
+    match Vault::open_accepting(parts, accept) {
+        Ok(vault) if vault.fingerprint()? == fingerprint => {
+            host.settle(fingerprint)?;
+            gate(vault, config, context)
+        }
+        outcome => {
+            host.settle(config.fingerprint)?;
+            let vault = outcome?;
+            Err(CliError::usage(
+                format!("the vault's fingerprint is {}, not {fingerprint}", vault.fingerprint()?),
+                "nothing was changed: this host trusts the vault key already",
+            ))
+        }
+    }
+}
+
+/// Puts on record what an administrator overrides.
+pub(crate) fn record(
+    action: &str,
+    detail: String,
+    config: &Config,
+    context: &Context,
+) -> Result<(), CliError> {
     let caller = caller();
     let entry = Entry {
         actor: Actor {
@@ -40,19 +102,115 @@ pub(crate) fn trusting(config: &Config, context: &Context, head: Digest) -> Resu
             pid: caller.pid,
             program: caller.program,
         },
-        action: "trust".to_owned(),
+        action: action.to_owned(),
         reference: None,
         version: None,
         outcome: Outcome::Allowed,
-        detail: Some(format!("head {head}")),
+        detail: Some(detail),
     };
     audit(config, context)?.append(&entry).map_err(ApiError::Audit)?;
-    gate(Vault::open_accepting(parts, Accept::Trust(head))?, config, context)
+    Ok(())
+}
+
+/// A token that opens the vault, logged in, and what the configuration says of it.
+pub(crate) struct Opened {
+    pub(crate) token: Arc<Pkcs11Token>,
+    pub(crate) entry: TokenConfig,
 }
 
 /// The key that opens the vault, on its token, logged in.
-pub(crate) fn token(config: &Config, context: &Context) -> Result<Pkcs11Token, CliError> {
-    let uri: Uri = config.token.uri.parse()?;
+pub(crate) fn token(config: &Config, context: &Context) -> Result<Opened, CliError> {
+    open_entry(&config.token, context)
+}
+
+/// The first of this host's tokens that is there. A key that was rotated away, and whose successor the configuration does
+/// not know yet, is looked for by the names in the vault's head.
+pub(crate) fn token_of(
+    config: &Config,
+    context: &Context,
+    store: &dyn Store,
+    without: Option<RecipientId>,
+) -> Result<Opened, CliError> {
+    let mut first_error = None;
+    let mut entries = std::iter::once(&config.token).chain(&config.backup_tokens);
+    let wanted = |entry: &&TokenConfig| without != Some(entry.recipient);
+    for entry in entries.by_ref().filter(wanted) {
+        match open_entry(entry, context).or_else(|error| successor(entry, context, store, error)) {
+            Ok(opened) => {
+                if let Some(error) = &first_error {
+                    let label = &claviger_token::Token::describe(opened.token.as_ref()).token_label;
+                    report::warning(&format!(
+                        "{}; going on with token `{}`",
+                        first_line(error),
+                        text::plain(label)
+                    ));
+                }
+                return Ok(opened);
+            }
+            Err(error) if is_absent(&error) => {
+                first_error.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(first_error.unwrap_or_else(|| {
+        CliError::usage(
+            "no other token of this host opens the vault",
+            "enroll another one first: claviger token enroll --token URI",
+        )
+    }))
+}
+
+fn first_line(error: &CliError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// Whether another token may be tried: this one is not there, and no PIN was spent on it.
+fn is_absent(error: &CliError) -> bool {
+    matches!(
+        error,
+        CliError::Api(ApiError::Vault(claviger_vault::VaultError::Token(
+            TokenError::TokenAbsent { .. }
+                | TokenError::KeyMissing { .. }
+                | TokenError::ModuleUnusable { .. }
+        )))
+    )
+}
+
+fn successor(
+    entry: &TokenConfig,
+    context: &Context,
+    store: &dyn Store,
+    error: CliError,
+) -> Result<Opened, CliError> {
+    let missing = |error: &CliError| {
+        matches!(
+            error,
+            CliError::Api(ApiError::Vault(claviger_vault::VaultError::Token(TokenError::KeyMissing { .. })))
+        )
+    };
+    if !missing(&error) {
+        return Err(error);
+    }
+    // Only a hint: whether it is a recipient is shown by the vault key that it opens, which is pinned.
+    for (recipient, scheme) in Vault::recipients_in(store)? {
+        match open_entry(&renamed(entry, recipient, scheme)?, context) {
+            Err(other) if missing(&other) => {}
+            outcome => return outcome,
+        }
+    }
+    Err(error)
+}
+
+/// The same token with another key.
+fn renamed(entry: &TokenConfig, recipient: RecipientId, scheme: Scheme) -> Result<TokenConfig, CliError> {
+    let uri: Uri = entry.uri.parse()?;
+    let uri = Uri { id: Some(recipient.as_bytes().to_vec()), object: None, ..uri };
+    Ok(TokenConfig { uri: uri.to_string(), recipient, scheme, profile: String::new(), ..entry.clone() })
+}
+
+pub(crate) fn open_entry(entry: &TokenConfig, context: &Context) -> Result<Opened, CliError> {
+    let uri: Uri = entry.uri.parse()?;
     let Some(module) = &uri.module_path else {
         return Err(TokenError::Uri {
             uri: uri.of_token().to_string(),
@@ -61,42 +219,98 @@ pub(crate) fn token(config: &Config, context: &Context) -> Result<Pkcs11Token, C
         }
         .into());
     };
-    let access = Access { pin: pin::sources(&uri, context.pin_fd()), entropy: Arc::new(OsEntropy) };
     // Nobody shall wait for a person who looks for a PIN.
     let turn = pin::unattended(&uri, context.pin_fd()).then(|| context.paths().token_lock());
     let _turn = turn.transpose()?.and_then(|lock| turns::take(&lock));
-    let key = &config.token;
-    tracing::info!(module = %module.display(), scheme = %key.scheme, "opening the token");
-    let token = pkcs11::open(module, &uri, &access, key.recipient, key.scheme, &key.profile)?;
-    tracing::info!(recipient = %key.recipient, "logged in");
-    Ok(token)
+    tracing::info!(module = %module.display(), scheme = %entry.scheme, "opening the token");
+    let access = access(&uri, context);
+    let token = pkcs11::open(module, &uri, &access, entry.recipient, entry.scheme, &entry.profile)?;
+    tracing::info!(recipient = %entry.recipient, "logged in");
+    Ok(Opened { token: Arc::new(token), entry: entry.clone() })
 }
 
-fn all_parts(config: &Config, context: &Context) -> Result<Parts, CliError> {
+/// By which a token is reached.
+pub(crate) fn access(uri: &Uri, context: &Context) -> Access {
+    Access { pin: pin::sources(uri, context.pin_fd()), entropy: Arc::new(OsEntropy) }
+}
+
+/// What the vault is made of.
+pub(crate) fn all_parts(config: &Config, context: &Context) -> Result<Parts, CliError> {
     tracing::info!(url = %config.store, "opening the store");
     // The store first: when it is not there, no PIN need be asked for.
     let store = claviger_store::open_url(&config.store)?;
-    Ok(assemble(config, store, Arc::new(token(config, context)?)))
+    let token = token_of(config, context, store.as_ref(), None)?;
+    assemble(config, store, token, context)
 }
 
 /// What the vault is made of, around a token that is open already.
-pub(crate) fn parts(config: &Config, token: Arc<Pkcs11Token>) -> Result<Parts, CliError> {
-    Ok(assemble(config, claviger_store::open_url(&config.store)?, token))
+pub(crate) fn parts(config: &Config, token: Opened, context: &Context) -> Result<Parts, CliError> {
+    assemble(config, claviger_store::open_url(&config.store)?, token, context)
 }
 
-fn assemble(config: &Config, store: Arc<dyn Store>, token: Arc<Pkcs11Token>) -> Parts {
+/// What the vault is made of, around a store and a token that are open already.
+pub(crate) fn assemble(
+    config: &Config,
+    store: Arc<dyn Store>,
+    opened: Opened,
+    context: &Context,
+) -> Result<Parts, CliError> {
+    let mut anchors: Vec<Box<dyn Anchor>> =
+        config.anchors.iter().map(|path| Box::new(FileAnchor::new(path)) as _).collect();
+    if opened.entry.anchor {
+        anchors.push(Box::new(token_anchor(config, &opened.token, context)?));
+    }
+    Ok(Parts {
+        store,
+        entropy: Arc::new(OsEntropy),
+        clock: Arc::new(SystemClock),
+        anchors,
+        pinned: Pinned { vault: config.vault, recipient: opened.entry.recipient },
+        host: Arc::new(host(config, &opened, context)?),
+        token: opened.token,
+    })
+}
+
+/// The same before there is a configuration file: what this host pins is in memory.
+pub(crate) fn assemble_joining(config: &Config, store: Arc<dyn Store>, opened: &Opened) -> Parts {
     Parts {
         store,
-        token,
+        token: Arc::clone(&opened.token) as _,
         entropy: Arc::new(OsEntropy),
         clock: Arc::new(SystemClock),
         anchors: config.anchors.iter().map(|path| Box::new(FileAnchor::new(path)) as _).collect(),
-        pinned: Pinned {
-            vault: config.vault,
-            fingerprint: Some(config.fingerprint),
-            recipient: config.token.recipient,
-        },
+        pinned: Pinned { vault: config.vault, recipient: opened.entry.recipient },
+        host: Arc::new(MemoryHost::new(config.host.id, vec![config.fingerprint]).named(&config.host.name)),
     }
+}
+
+/// This host's anchor on a token.
+pub(crate) fn token_anchor(
+    config: &Config,
+    token: &Pkcs11Token,
+    context: &Context,
+) -> Result<TokenAnchor, CliError> {
+    let lock = context.paths().anchors(config.vault)?.join("token.lock");
+    Ok(TokenAnchor::new(Arc::new(token.anchors()?), config.vault, config.host.id, lock))
+}
+
+fn host(config: &Config, opened: &Opened, context: &Context) -> Result<ConfigHost, CliError> {
+    let uri: Uri = opened.entry.uri.parse()?;
+    let (access, signer) = (access(&uri, context), opened.entry.signer);
+    // The token stays logged in as long as its signer may be asked for, so that no second PIN is.
+    let token = Arc::clone(&opened.token);
+    let signers = move || -> Vec<Arc<dyn Signer>> {
+        let _logged_in = &token;
+        let (Some(id), Some(module)) = (signer, &uri.module_path) else { return Vec::new() };
+        match pkcs11::open_signer(module, &Uri { id: None, object: None, ..uri.clone() }, &access, id) {
+            Ok(signer) => vec![Arc::new(signer)],
+            Err(error) => {
+                report::warning(&format!("the signer of this token cannot be used: {error}"));
+                Vec::new()
+            }
+        }
+    };
+    Ok(ConfigHost::new(context.config_file()?, config, Box::new(signers)))
 }
 
 /// Puts the gate before a vault: its policy, and its audit log.

@@ -1,5 +1,6 @@
 //! What commands say: results on standard output, everything else on standard error.
 
+pub(crate) mod jobs;
 pub(crate) mod json;
 pub(crate) mod text;
 

@@ -58,6 +58,11 @@ impl Paths {
         Ok(self.state()?.join("token.lock"))
     }
 
+    /// The lock by which processes take turns at changing the configuration.
+    pub(crate) fn config_lock(&self) -> Result<PathBuf, CliError> {
+        Ok(self.state()?.join("config.lock"))
+    }
+
     fn state(&self) -> Result<PathBuf, CliError> {
         self.base(self.state_home.as_deref(), "XDG_STATE_HOME", ".local/state")
     }

@@ -10,10 +10,7 @@ use crate::{
     pin, prompt, report,
 };
 use claviger_gate::ErrorClass;
-use claviger_token::{
-    PinTries, Uri,
-    pkcs11::{self, Pkcs11Token},
-};
+use claviger_token::{PinTries, Uri, pkcs11};
 use claviger_types::{Clock as _, SystemClock, Timestamp};
 use claviger_vault::{Anchor as _, FileAnchor, Vault};
 use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
@@ -22,7 +19,6 @@ use std::{
     fs::{self, File},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
-    sync::Arc,
 };
 
 const EXAMPLES: &str = "\
@@ -113,7 +109,7 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
         if let Some(token) = token(&mut checks, &config, context)
             && store.is_some()
         {
-            vault(&mut checks, &config, token);
+            vault(&mut checks, &config, token, context);
         }
     }
     tell(&checks.0, context)
@@ -201,7 +197,7 @@ fn audit(checks: &mut Checks, directory: &Path) {
 }
 
 /// Module, token, PIN, key, self-test; the key if it could be opened.
-fn token(checks: &mut Checks, config: &Config, context: &Context) -> Option<Pkcs11Token> {
+fn token(checks: &mut Checks, config: &Config, context: &Context) -> Option<open::Opened> {
     let uri: Uri = checks.need("token", config.token.uri.parse::<Uri>())?;
     if let Some(module) = &uri.module_path {
         checks.need("module", pkcs11::list(module))?;
@@ -235,7 +231,7 @@ fn token(checks: &mut Checks, config: &Config, context: &Context) -> Option<Pkcs
     }
     let token = checks.need("key", open::token(config, context))?;
     checks.ok("key", format!("{} under {}", config.token.recipient, config.token.scheme));
-    let report = checks.need("self-test", pkcs11::self_test(&token))?;
+    let report = checks.need("self-test", pkcs11::self_test(token.token.as_ref()))?;
     checks.ok("self-test", format!("{} checks passed", report.checks.len()));
     Some(token)
 }
@@ -256,8 +252,8 @@ fn pin_file(checks: &mut Checks, file: &Path) -> Option<()> {
     Some(())
 }
 
-fn vault(checks: &mut Checks, config: &Config, token: Pkcs11Token) {
-    let opened = open::parts(config, Arc::new(token)).and_then(|parts| Ok(Vault::open(parts)?));
+fn vault(checks: &mut Checks, config: &Config, token: open::Opened, context: &Context) {
+    let opened = open::parts(config, token, context).and_then(|parts| Ok(Vault::open(parts)?));
     if let Some(head) = checks.need("vault", opened.and_then(|vault| Ok(vault.head()?))) {
         checks.ok("vault", format!("opens, epoch {}", head.epoch));
     }

@@ -3,7 +3,7 @@
 use crate::{
     context::Context,
     error::CliError,
-    output::{self, text},
+    output::{self, jobs, text},
     progress::Bar,
 };
 use claviger_gate::GcOptions;
@@ -13,7 +13,8 @@ const EXAMPLES: &str = "\
 Examples:
   claviger gc --dry-run    only count what would be deleted
   claviger gc              delete what nothing reaches and is older than a day
-  claviger gc --now        whatever its age; only while no other host writes";
+  claviger gc --now        whatever its age; only while no other host writes
+  claviger gc --erase      and have the bytes of what is gone go too";
 
 /// Delete what the vault no longer reaches
 #[derive(Debug, clap::Args)]
@@ -22,13 +23,16 @@ pub(crate) struct Args {
     /// Ignore ages; only right while no other host writes
     #[arg(long)]
     now: bool,
+    /// Have the bytes of everything that is gone go too, where an earlier command could not
+    #[arg(long)]
+    erase: bool,
     /// Only count
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
-    let options = GcOptions { now: args.now, dry_run: args.dry_run };
+    let options = GcOptions { now: args.now, erase: args.erase, dry_run: args.dry_run };
     let api = context.open()?;
     let bar = Bar::new();
     let report = api.gc(options, &bar)?;
@@ -40,8 +44,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             "young": report.young,
             "reached": report.reached,
             "kept_heads": report.kept_heads,
+            "erasure": report.erasure.as_ref().map(jobs::erasure_json),
         }));
     }
+    report
+        .erasure
+        .iter()
+        .filter_map(jobs::erasure_warning)
+        .for_each(|warning| crate::report::warning(&warning));
     output::print(&format!(
         "{} {}; left {} younger than a day; {} in use, {} kept\n",
         if args.dry_run { "would delete" } else { "deleted" },

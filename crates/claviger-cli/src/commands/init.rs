@@ -3,28 +3,23 @@
 use crate::{
     args,
     commands::token,
-    config::{AuditConfig, Config, Durability, TokenConfig},
+    config::{AuditConfig, Config, Durability, HostConfig},
     context::Context,
+    enrol::{NewKeys, Schemes, key_label},
     error::CliError,
     modules::{self, Found},
     open,
     output::{self, text},
-    pin, report,
+    report,
 };
 use claviger_gate::ApiError;
 use claviger_store::StoreError;
-use claviger_token::{
-    Token as _, TokenError, Uri,
-    pkcs11::{self, Access, NewKek, Pkcs11Token, SelfTestReport},
-};
-use claviger_types::{Digest, OsEntropy, RecipientId, Scheme, SystemClock, VaultId};
-use claviger_vault::{FileAnchor, Parts, Pinned, Vault, VaultError};
+use claviger_token::{TokenError, Uri, pkcs11::SelfTestReport};
+use claviger_types::{Digest, OsEntropy, Scheme, VaultId};
+use claviger_vault::{MemoryHost, Vault, VaultError};
 use serde_json::json;
 use std::{
-    env,
-    ffi::OsString,
-    fs,
-    os::unix::ffi::OsStringExt as _,
+    env, fs,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -46,7 +41,10 @@ The configuration is TOML and holds no secret:
   vault, fingerprint   which vault this is; never taken from the store
   store                where it lies
   anchors              files that remember its newest state seen here
-  [token]              uri, recipient, scheme, profile
+  [host]               this machine and user, as the vault lists who has written
+  [token]              uri, recipient, scheme, profile, anchor, signer
+  [[backup-token]]     the same of tokens that stand in for it
+  [[signer]]           whose word is taken for a new vault key
   [audit]              public-key; durability = \"write-through\" (a record
                        survives the process) or \"fsync\" (a power loss, too)";
 
@@ -84,14 +82,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
         }
         error => error,
     })?;
-    let plan = Plan {
-        vault: VaultId::random(&OsEntropy)?,
-        recipient: RecipientId::random(&OsEntropy)?,
-        uri,
-        scheme: args.scheme,
-        store,
-        found,
-    };
+    let plan = Plan { vault: VaultId::random(&OsEntropy)?, uri, scheme: args.scheme, store, found };
     let made = make(&plan, &path, context)?;
     report(&plan, &made, &path, context)
 }
@@ -99,7 +90,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
 /// What is to be made.
 struct Plan {
     vault: VaultId,
-    recipient: RecipientId,
     uri: Uri,
     scheme: Option<Scheme>,
     store: String,
@@ -113,71 +103,64 @@ struct Made {
     self_test: SelfTestReport,
 }
 
-/// Makes store, key, vault and configuration, in the order in which they can be taken back.
+/// Makes store, keys, vault and configuration, in the order in which they can be taken back.
 fn make(plan: &Plan, path: &Path, context: &Context) -> Result<Made, CliError> {
     let store = NewStore::create(&plan.store)?;
-    let access = Access { pin: pin::sources(&plan.uri, context.pin_fd()), entropy: Arc::new(OsEntropy) };
-    let new = NewKek {
-        recipient: plan.recipient,
-        label: key_label(plan.recipient),
-        scheme: plan.scheme,
-        allow_sha1: plan.scheme == Some(Scheme::RsaOaepSha1),
-    };
-    let (key, self_test) = pkcs11::generate(&plan.found.module, &plan.found.uri(), &access, &new)?;
-    let key = NewKey(Some(Arc::new(key)));
+    let schemes = plan.scheme.map_or(Schemes::Any, Schemes::One);
+    let keys = NewKeys::make(&plan.found, plan.uri.pin_file.clone(), schemes, context)?;
     let anchors = context.paths().anchors(plan.vault)?;
     let anchor = anchors.join("head");
     let directories = NewDirectories(vec![anchors, context.paths().audit(plan.vault)?]);
-    let config = found_vault(plan, key.token()?, anchor, context)?;
+    let config = found_vault(plan, &keys, anchor, context)?;
     config.write_new(path)?;
-    let fingerprint = config.fingerprint;
+    // Through the gate once, so that an audit log that cannot be written shows now.
+    let checked = check(&config, &keys, context);
+    if let Err(error) = checked {
+        // What was written last goes first; that it may stay is said by the next `init`.
+        let _ = fs::remove_file(path);
+        return Err(error);
+    }
+    let (fingerprint, self_test) = (config.fingerprint, keys.self_test.clone());
     store.keep();
-    key.keep();
+    keys.keep();
     directories.keep();
     Ok(Made { config, fingerprint, self_test })
 }
 
-fn found_vault(
-    plan: &Plan,
-    token: Arc<Pkcs11Token>,
-    anchor: PathBuf,
-    context: &Context,
-) -> Result<Config, CliError> {
-    let description = token.describe();
-    let (scheme, profile) = (description.scheme, description.profile.clone());
+fn found_vault(plan: &Plan, keys: &NewKeys, anchor: PathBuf, context: &Context) -> Result<Config, CliError> {
     let (audit_key, public_key) = claviger_audit::generate_audit_key(&OsEntropy).map_err(ApiError::Audit)?;
-    let vault = Vault::init(
-        Parts {
-            store: claviger_store::open_url(&plan.store)?,
-            token,
-            entropy: Arc::new(OsEntropy),
-            clock: Arc::new(SystemClock),
-            anchors: vec![Box::new(FileAnchor::new(&anchor))],
-            pinned: Pinned { vault: plan.vault, fingerprint: None, recipient: plan.recipient },
-        },
-        audit_key,
-    )?;
-    let uri = Uri {
-        id: Some(plan.recipient.as_bytes().to_vec()),
-        pin_file: plan.uri.pin_file.clone(),
-        ..plan.found.uri()
-    };
-    let config = Config {
+    let token = keys.entry()?;
+    let mut config = Config {
         vault: plan.vault,
-        fingerprint: vault.fingerprint()?,
+        // Filled in below, when the vault has made its key.
+        fingerprint: Digest::from_bytes([0; 32]),
+        next_fingerprint: None,
         store: plan.store.clone(),
         anchors: vec![anchor],
-        token: TokenConfig { uri: uri.to_string(), recipient: plan.recipient, scheme, profile },
+        host: HostConfig::here()?,
+        token,
+        backup_tokens: Vec::new(),
+        signers: keys.signer_entry().into_iter().collect(),
         audit: AuditConfig { public_key: *public_key.point(), durability: Durability::default() },
     };
-    // Through the gate once, so that an audit log that cannot be written shows now.
-    open::gate(vault, &config, context)?.status()?;
+    let store = claviger_store::open_url(&plan.store)?;
+    let opened = open::Opened { token: keys.token()?, entry: config.token.clone() };
+    let mut parts = open::assemble_joining(&config, store, &opened);
+    parts.host = Arc::new(
+        MemoryHost::new(config.host.id, Vec::new()).named(&config.host.name).with_signers(keys.signers()),
+    );
+    if keys.keeps_anchors {
+        parts.anchors.push(Box::new(open::token_anchor(&config, &opened.token, context)?));
+    }
+    config.fingerprint = Vault::init(parts, audit_key)?.fingerprint()?;
     Ok(config)
 }
 
-fn key_label(recipient: RecipientId) -> String {
-    let id = recipient.to_string();
-    format!("claviger {}", id.get(..8).unwrap_or(&id))
+fn check(config: &Config, keys: &NewKeys, context: &Context) -> Result<(), CliError> {
+    let opened = open::Opened { token: keys.token()?, entry: config.token.clone() };
+    let vault = Vault::open(open::parts(config, opened, context)?)?;
+    open::gate(vault, config, context)?.status()?;
+    Ok(())
 }
 
 /// A store that goes away again unless it is kept.
@@ -213,45 +196,13 @@ impl Drop for NewStore {
 
 /// Removes the files of a SQLite store that nobody has open.
 fn remove(url: &str) -> std::io::Result<()> {
-    let path = url
-        .strip_prefix("sqlite://")
-        .map(|path| percent_encoding::percent_decode_str(path).collect::<Vec<u8>>());
-    let Some(path) = path.map(OsString::from_vec) else { return Ok(()) };
-    for suffix in ["", "-wal", "-shm"] {
-        let mut file = path.clone();
-        file.push(suffix);
+    for file in claviger_store::sqlite_files(url).map_err(std::io::Error::other)? {
         match fs::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
     Ok(())
-}
-
-/// A master key that is destroyed again unless it is kept.
-struct NewKey(Option<Arc<Pkcs11Token>>);
-
-impl NewKey {
-    fn token(&self) -> Result<Arc<Pkcs11Token>, CliError> {
-        self.0.clone().ok_or_else(|| TokenError::KeyMissing { key: "just made".to_owned() }.into())
-    }
-
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for NewKey {
-    fn drop(&mut self) {
-        let Some(key) = self.0.take() else { return };
-        let label = key.describe().key_label.clone();
-        let destroyed = Arc::into_inner(key).is_some_and(|key| key.destroy_key().is_ok());
-        if !destroyed {
-            report::warning(&format!(
-                "the unused key `{label}` stayed on the token; remove it with the token's tool"
-            ));
-        }
-    }
 }
 
 /// Directories that bear the new vault's id, and go away again unless they are kept.
@@ -284,7 +235,7 @@ fn report(plan: &Plan, made: &Made, path: &Path, context: &Context) -> Result<()
             "audit": context.paths().audit(config.vault)?.to_string_lossy(),
             "token": config.token.uri,
             "recipient": config.token.recipient.to_string(),
-            "key": key_label(plan.recipient),
+            "key": key_label(config.token.recipient),
             "self_test": token::report_json(&made.self_test),
         }))?;
     } else {
@@ -301,7 +252,7 @@ fn report(plan: &Plan, made: &Made, path: &Path, context: &Context) -> Result<()
             "master key",
             format!(
                 "`{}` on token `{}`, scheme {}",
-                key_label(plan.recipient),
+                key_label(config.token.recipient),
                 text::plain(&plan.found.token.label),
                 config.token.scheme
             ),

@@ -8,7 +8,7 @@ use crate::{
     prompt,
 };
 use claviger_gate::{Api, ErrorClass, Set, Written};
-use claviger_types::{FieldValue, Fields, Kind, MAX_VALUE_BYTES, Reference, SecretBytes, Value};
+use claviger_types::{FieldValue, Fields, Kind, MAX_VALUE_BYTES, Reference, SecretBytes, Timestamp, Value};
 use rustix::stdio;
 use serde_json::json;
 use std::{
@@ -65,6 +65,12 @@ pub(crate) struct Args {
     /// How many versions to keep from now on
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     max_versions: Option<u32>,
+    /// The new version ends by itself then: 30d, 12h, or 2027-01-31
+    #[arg(long, value_name = "WHEN", value_parser = args::moment)]
+    expires: Option<Timestamp>,
+    /// It should have yet another value by then; `claviger status` says when that is due
+    #[arg(long, value_name = "WHEN", value_parser = args::moment)]
+    rotate_by: Option<Timestamp>,
 }
 
 /// `NAME=@FILE`. Anything else may be a secret, and is not shown.
@@ -89,12 +95,27 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
     let input = input(&args, context)?;
     let api = context.open()?;
     let kind = kind(args.kind, &args.reference, &input, api.as_ref())?;
+    write(args, kind, input, api.as_ref(), context)
+}
+
+/// Writes a value over one that must be there, and that nobody else has changed meanwhile.
+pub(crate) fn replace(mut args: Args, context: &Context) -> Result<(), CliError> {
+    let input = input(&args, context)?;
+    let api = context.open()?;
+    let present = api.history(&args.reference)?;
+    args.reference = present.reference();
+    args.cas = args.cas.or(Some(present.current));
+    let kind = args.kind.unwrap_or(present.kind);
+    write(args, kind, input, api.as_ref(), context)
+}
+
+fn write(args: Args, kind: Kind, input: Input, api: &dyn Api, context: &Context) -> Result<(), CliError> {
     let value = value(kind, input)?;
     if value.size() == 0 {
         crate::report::note("the value has 0 bytes");
     }
-    let written =
-        api.set(Set { reference: args.reference, value, cas: args.cas, max_versions: args.max_versions })?;
+    let Args { reference, cas, max_versions, expires, rotate_by, .. } = args;
+    let written = api.set(Set { reference, value, cas, max_versions, expires, rotate_by })?;
     report(&written, context)
 }
 

@@ -3,10 +3,13 @@
 use crate::{
     context::Context,
     error::CliError,
-    output::{self, text},
+    output::{self, jobs, text},
 };
-use claviger_gate::{RecipientInfo, Status};
+use claviger_gate::{RecipientInfo, RecipientState, Status};
 use serde_json::{Value, json};
+
+/// How many things that are due are shown to people.
+const MOST_DUE: usize = 10;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,7 +23,7 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     let config = context.config()?;
-    let status = context.open()?.status()?;
+    let status = context.open_as_owner()?.status()?;
     if context.json() {
         return output::print_json(&as_json(&status, &config.store));
     }
@@ -28,15 +31,6 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
 }
 
 fn as_json(status: &Status, store: &str) -> Value {
-    let recipient = |recipient: &RecipientInfo| {
-        json!({
-            "id": recipient.id.to_string(),
-            "scheme": recipient.scheme.name(),
-            "token_label": recipient.token_label,
-            "token_serial": recipient.token_serial,
-            "local": recipient.local,
-        })
-    };
     json!({
         "vault": status.vault.to_string(),
         "fingerprint": status.fingerprint.to_string(),
@@ -45,7 +39,12 @@ fn as_json(status: &Status, store: &str) -> Value {
         "head": status.head.to_string(),
         "services": status.services,
         "credentials": status.credentials,
-        "recipients": status.recipients.iter().map(recipient).collect::<Value>(),
+        "recipients": status.recipients.iter().map(jobs::recipient_json).collect::<Value>(),
+        "hosts": status.hosts.iter().map(jobs::host_json).collect::<Value>(),
+        "backups": status.backups.iter().map(jobs::backup_json).collect::<Value>(),
+        "job": status.job.as_ref().map(jobs::job_json),
+        "due": status.due.iter().map(jobs::due_json).collect::<Value>(),
+        "intervals": {"master_days": status.intervals.0, "service_days": status.intervals.1},
         "warnings": status.warnings,
     })
 }
@@ -66,19 +65,39 @@ fn as_text(status: &Status, store: &str) -> String {
         ("epoch", status.epoch.to_string()),
         ("head", status.head.to_string()),
     ];
-    rows.extend(status.recipients.iter().map(|recipient| ("recipient", recipient_text(recipient))));
+    rows.extend(
+        status.recipients.iter().filter(|info| shown(info)).map(|info| ("recipient", recipient_text(info))),
+    );
+    rows.extend(status.hosts.iter().map(|host| {
+        let since =
+            if host.fingerprint == status.fingerprint { "" } else { ", has not seen the present vault key" };
+        ("host", format!("{}{since}", text::plain(&host.name)))
+    }));
+    rows.extend(status.backups.last().map(|backup| {
+        (
+            "last backup",
+            format!("{}, epoch {}, {}", text::time(backup.made), backup.epoch, text::plain(&backup.file)),
+        )
+    }));
+    rows.extend(status.due.iter().take(MOST_DUE).map(|due| ("due", jobs::due_text(due))));
+    if let Some(more) = status.due.len().checked_sub(MOST_DUE).filter(|more| *more > 0) {
+        rows.push(("due", format!("and {more} more; `claviger status --json` lists all")));
+    }
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     let warnings = status.warnings.iter().map(|warning| format!("warning: {}", text::plain(warning)));
     text::table(&rows) + &text::lines(warnings)
 }
 
+/// Keys that are gone for good are left to `claviger token recipients`.
+fn shown(recipient: &RecipientInfo) -> bool {
+    recipient.state != RecipientState::Destroyed
+}
+
 fn recipient_text(recipient: &RecipientInfo) -> String {
-    format!(
-        "{} on token `{}`, serial {}, id {}{}",
-        recipient.scheme,
-        text::plain(&recipient.token_label),
-        text::plain(&recipient.token_serial),
-        recipient.id,
-        if recipient.local { " (this configuration's)" } else { "" }
-    )
+    let state = match recipient.state {
+        RecipientState::Active => String::new(),
+        state => format!(", {}", state.name()),
+    };
+    let local = if recipient.local { " (this configuration's)" } else { "" };
+    format!("{}{state}{local}", jobs::recipient_text(recipient))
 }

@@ -1,5 +1,10 @@
 //! `claviger token`.
 
+mod enroll;
+pub(crate) mod offline;
+
+pub(crate) use enroll::{Move, move_master};
+
 use crate::{
     args,
     context::Context,
@@ -39,7 +44,7 @@ Examples:
   claviger token self-test                              the vault's own key
   claviger token self-test --token 'pkcs11:token=lab'   a key made for the test";
 
-/// See which tokens there are and whether they are fit to keep a master key
+/// See which tokens there are, have others open the vault too, and retire them
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -51,6 +56,12 @@ enum Command {
     List(ListArgs),
     Info(InfoArgs),
     SelfTest(SelfTestArgs),
+    Enroll(enroll::EnrollArgs),
+    Recipients(enroll::RecipientsArgs),
+    Retire(enroll::RetireArgs),
+    Request(offline::RequestArgs),
+    Answer(offline::AnswerArgs),
+    Activate(offline::ActivateArgs),
 }
 
 /// Show the tokens that there are, with URIs to copy
@@ -87,6 +98,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
         Command::List(args) => list(&args, context),
         Command::Info(_) => info(context),
         Command::SelfTest(args) => self_test(&args, context),
+        Command::Enroll(args) => enroll::enroll(&args, context),
+        Command::Recipients(_) => enroll::recipients(context),
+        Command::Retire(args) => enroll::retire(&args, context),
+        Command::Request(args) => offline::request(&args, context),
+        Command::Answer(args) => offline::answer(&args, context),
+        Command::Activate(args) => offline::activate(&args, context),
     }
 }
 
@@ -140,7 +157,7 @@ fn info(context: &Context) -> Result<(), CliError> {
 
 fn self_test(args: &SelfTestArgs, context: &Context) -> Result<(), CliError> {
     let report = match &args.token {
-        None => pkcs11::self_test(&open::token(context.config()?, context)?)?,
+        None => pkcs11::self_test(open::token(context.config()?, context)?.token.as_ref())?,
         Some(uri) => test_with_new_key(&args::token(uri)?, args.module.as_deref(), args.scheme, context)?,
     };
     if context.json() {

@@ -28,6 +28,11 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     let bar = Bar::new();
     let report = api.verify(&bar)?;
     drop(bar);
+    print(report, context)
+}
+
+/// Prints what was found; anything wrong is an error.
+pub(crate) fn print(report: VerifyReport, context: &Context) -> Result<(), CliError> {
     if context.json() {
         output::print_json(&as_json(&report))?;
     } else {
@@ -40,24 +45,26 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     }
 }
 
+/// Something damaged, as JSON.
+pub(crate) fn damage_json(damage: &Damage) -> Value {
+    json!({
+        "what": damage.what,
+        "object": damage.object.to_string(),
+        "fault": damage.fault.name(),
+        "service": damage.service.as_ref().map(ServiceName::as_str),
+        "name": damage.credential.as_ref().map(CredentialName::as_str),
+        "version": damage.version,
+    })
+}
+
 fn as_json(report: &VerifyReport) -> Value {
-    let damage = |damage: &Damage| {
-        json!({
-            "what": damage.what,
-            "object": damage.object.to_string(),
-            "fault": damage.fault.name(),
-            "service": damage.service.as_ref().map(ServiceName::as_str),
-            "name": damage.credential.as_ref().map(CredentialName::as_str),
-            "version": damage.version,
-        })
-    };
     json!({
         "head": report.head.map(|head| head.digest.to_string()),
         "epoch": report.head.map(|head| head.epoch),
         "objects": report.objects,
         "services": report.services,
         "credentials": report.credentials,
-        "damage": report.damage.iter().map(damage).collect::<Value>(),
+        "damage": report.damage.iter().map(damage_json).collect::<Value>(),
         "garbage": report.garbage,
         "kept_heads": report.kept_heads,
         "rolled_back": report.rolled_back,
@@ -79,7 +86,7 @@ fn as_text(report: &VerifyReport) -> String {
             "{garbage} that nothing reaches; `claviger gc` removes them a day later, `claviger gc --now` at once"
         ));
     }
-    let rows: Vec<_> = report.damage.iter().map(damage_row).collect();
+    let rows: Vec<_> = report.damage.iter().map(|damage| damage_row("DAMAGED", damage)).collect();
     lines.extend(text::table(&rows).lines().map(str::to_owned));
     match (&report.rolled_back, report.damage.is_empty()) {
         (Some(what), _) => lines.push(format!("ROLLED BACK: {}", text::plain(what))),
@@ -89,14 +96,15 @@ fn as_text(report: &VerifyReport) -> String {
     lines.join("\n") + "\n"
 }
 
-fn damage_row(damage: &Damage) -> Vec<String> {
+/// Something damaged, as a row of a table.
+pub(crate) fn damage_row(word: &str, damage: &Damage) -> Vec<String> {
     let whose = match (&damage.service, &damage.credential) {
         (Some(service), name) => text::reference(&Reference { service: service.clone(), name: name.clone() }),
         (None, _) => "?".to_owned(),
     };
     let version = damage.version.map_or_else(String::new, |version| format!(" version {version}"));
     vec![
-        format!("DAMAGED  {whose}{version}"),
+        format!("{word}  {whose}{version}"),
         format!("{} {}", damage.what, damage.fault.name()),
         format!("object {}", damage.object),
     ]

@@ -4,10 +4,10 @@ use crate::{
     args,
     context::Context,
     error::CliError,
-    output::{self, text},
+    output::{self, jobs, text},
     prompt,
 };
-use claviger_gate::{Changed, Versions};
+use claviger_gate::{Api, Changed, RecipientState, Versions};
 use claviger_types::Reference;
 use serde_json::json;
 
@@ -102,8 +102,28 @@ pub(crate) fn destroy(args: &DestroyArgs, context: &Context) -> Result<(), CliEr
         };
         confirm_destruction(what, &args.which.reference)?;
     }
-    let changed = context.open()?.destroy(&args.which.reference, &args.which.versions())?;
-    report(&changed, "destroyed", context)
+    let api = context.open()?;
+    let changed = api.destroy(&args.which.reference, &args.which.versions())?;
+    report(&changed, "destroyed", context)?;
+    old_copies(api.as_ref())
+}
+
+/// Who could still open what was destroyed, from a copy that was made before.
+fn old_copies(api: &dyn Api) -> Result<(), CliError> {
+    let status = api.status()?;
+    let able = status
+        .recipients
+        .iter()
+        .filter(|info| !matches!(info.state, RecipientState::PreActive | RecipientState::Destroyed))
+        .map(|info| format!("token `{}`", info.token_label))
+        .collect::<Vec<_>>();
+    let backups = status.backups.iter().map(|backup| backup.file.clone()).collect::<Vec<_>>();
+    let known = match backups.as_slice() {
+        [] => "no backup is on record".to_owned(),
+        some => format!("backups on record: {}", some.join(", ")),
+    };
+    crate::report::note(&format!("copies made before can still be opened by {}; {known}", able.join(", ")));
+    Ok(())
 }
 
 fn confirm_destruction(what: &str, reference: &Reference) -> Result<(), CliError> {
@@ -121,12 +141,18 @@ fn confirm_destruction(what: &str, reference: &Reference) -> Result<(), CliError
 }
 
 fn report(changed: &Changed, word: &str, context: &Context) -> Result<(), CliError> {
+    changed
+        .erasure
+        .iter()
+        .filter_map(jobs::erasure_warning)
+        .for_each(|warning| crate::report::warning(&warning));
     if context.json() {
         return output::print_json(&json!({
             "service": changed.service.as_str(),
             "name": changed.name.as_str(),
             "versions": changed.versions,
             "removed": changed.removed,
+            "erasure": changed.erasure.as_ref().map(jobs::erasure_json),
         }));
     }
     output::print(&as_text(changed, word))

@@ -5,6 +5,7 @@ fn sample() -> Config {
     Config {
         vault: VaultId::from_bytes([0xa1; 16]),
         fingerprint: Digest::of(b"fingerprint"),
+        next_fingerprint: None,
         store: "sqlite:///var/lib/claviger/vault.db".into(),
         anchors: vec!["/var/lib/claviger/anchor".into()],
         token: TokenConfig {
@@ -12,7 +13,12 @@ fn sample() -> Config {
             recipient: RecipientId::from_bytes([0xb2; 16]),
             scheme: Scheme::A256Kw,
             profile: String::new(),
+            anchor: false,
+            signer: None,
         },
+        host: HostConfig { id: HostId::from_bytes([0xc3; 16]), name: "here".into() },
+        backup_tokens: Vec::new(),
+        signers: Vec::new(),
         audit: AuditConfig {
             public_key: EcPoint { x: [1; 32], y: [2; 32] },
             durability: Durability::WriteThrough,

@@ -89,6 +89,26 @@ pub(crate) fn time(moment: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
+/// The beginning of a day, `YYYY-MM-DD`, in UTC.
+pub(crate) fn day(text: &str) -> Option<Timestamp> {
+    let mut parts = text.splitn(3, '-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    if year.len() != 4 || month.len() != 2 || day.len() != 2 {
+        return None;
+    }
+    let (year, month, day): (u64, u64, u64) = (year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) {
+        return None;
+    }
+    // From the first day of that month on, at most as many days later as it may have.
+    let mut first = (year - 1970) * 365 + (month - 1) * 28;
+    while civil(first) < (year, month, 1) {
+        first += 1;
+    }
+    let found = first + day.checked_sub(1)?;
+    (civil(found) == (year, month, day)).then(|| Timestamp::from_millis(found * 86_400_000))
+}
+
 /// The date of a day since 1970-01-01, in the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date
 /// algorithms", `civil_from_days`).
 const fn civil(days: u64) -> (u64, u64, u64) {

@@ -9,7 +9,16 @@ fn info(service: &str, name: &str, state: VersionState) -> CredentialInfo {
         kind: Kind::ApiKey,
         current: 12,
         max_versions: 10,
-        versions: vec![VersionInfo { n: 12, state, created: Timestamp::from_millis(0), ended: None }],
+        versions: vec![VersionInfo {
+            n: 12,
+            state,
+            created: Timestamp::from_millis(0),
+            ended: None,
+            expires: None,
+        }],
+        rotate_by: None,
+        notes: std::collections::BTreeMap::new(),
+        tags: Vec::new(),
     }
 }
 

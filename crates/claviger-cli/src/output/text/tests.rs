@@ -47,3 +47,16 @@ proptest! {
         prop_assert_eq!(shown.parse::<Reference>().unwrap(), meant);
     }
 }
+
+#[test]
+fn a_day_is_read_as_it_is_shown() {
+    for day_number in [0_u64, 58, 59, 60, 364, 365, 789, 10_957, 11_016, 20_417, 47_540, 100_000] {
+        let moment = Timestamp::from_millis(day_number * 86_400_000);
+        assert_eq!(day(time(moment).split('T').next().unwrap()), Some(moment));
+    }
+    for wrong in
+        ["", "2027", "2027-1-01", "2027-02-29", "2027-13-01", "2027-04-31", "1969-12-31", "2027-01-00", "x"]
+    {
+        assert_eq!(day(wrong), None, "{wrong}");
+    }
+}

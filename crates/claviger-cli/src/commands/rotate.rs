@@ -1,0 +1,253 @@
+//! `claviger rotate`: successors for credentials, data keys and the master key.
+
+use crate::{
+    args,
+    commands::set,
+    context::Context,
+    error::CliError,
+    output::{self, jobs, text},
+    progress::Bar,
+    report,
+};
+use claviger_gate::{Due, Erasure, RotateMaster};
+use claviger_types::{Reference, Scheme, ServiceName};
+use serde_json::json;
+use std::str::FromStr;
+
+const EXAMPLES: &str = "\
+Examples:
+  claviger rotate credential openai --stdin <new   the new value from its issuer
+  claviger rotate service openai                   a new data key for one service
+  claviger rotate service --due                    for all that are due
+  claviger rotate master                           a new master key on the token
+  claviger rotate resume                           finish what was cut short
+
+All of it goes on while others read and write, survives being killed, and goes on where it stopped. `claviger status` shows \
+what is due.";
+
+const MASTER_EXAMPLES: &str = "\
+Examples:
+  claviger rotate master                  the old key stays on the token, unused
+  claviger rotate master --destroy-old    and is destroyed when all is done
+  claviger rotate master --compromised    everything is sealed anew
+  claviger rotate master --token 'pkcs11:token=new'   move to another token
+
+On the same token the data keys are wrapped anew, once each. With --compromised, and when moving to another token, the vault \
+key and every data key are replaced and everything is sealed anew, because whoever has the old key could open copies; then \
+the credentials themselves should be changed at their issuers.";
+
+/// Give credentials and keys a successor
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Credential(CredentialArgs),
+    Service(ServiceArgs),
+    Master(MasterArgs),
+    Resume(ResumeArgs),
+    Intervals(IntervalArgs),
+}
+
+/// Write a new value, which its issuer gave, over the newest one
+#[derive(Debug, clap::Args)]
+struct CredentialArgs {
+    /// Only list those that are due
+    #[arg(long)]
+    due: bool,
+    #[command(flatten)]
+    set: Option<set::Args>,
+}
+
+/// Give services new data keys, and seal what they hold anew
+#[derive(Debug, clap::Args)]
+struct ServiceArgs {
+    /// The services
+    #[arg(value_name = "SERVICE", value_parser = args::service, required_unless_present_any = ["due", "all"])]
+    services: Vec<ServiceName>,
+    /// Every service that is due
+    #[arg(long, conflicts_with_all = ["services", "all"])]
+    due: bool,
+    /// Every service
+    #[arg(long, conflicts_with = "services")]
+    all: bool,
+}
+
+/// Make a new master key
+#[derive(Debug, clap::Args)]
+#[command(after_help = MASTER_EXAMPLES)]
+struct MasterArgs {
+    /// Only if it is due
+    #[arg(long)]
+    due: bool,
+    /// Somebody else may have the old key
+    #[arg(long)]
+    compromised: bool,
+    /// Destroy the old key on its token in the end
+    #[arg(long)]
+    destroy_old: bool,
+    /// How keys are wrapped to it [default: as to the old one]
+    #[arg(long, value_name = "SCHEME", value_parser = Scheme::from_str)]
+    scheme: Option<Scheme>,
+    /// Move to this token instead
+    #[arg(long, value_name = "URI")]
+    token: Option<String>,
+    /// The other token's module
+    #[arg(long, value_name = "PATH", requires = "token")]
+    module: Option<std::path::PathBuf>,
+}
+
+/// Finish long work that was cut short
+#[derive(Debug, clap::Args)]
+struct ResumeArgs {}
+
+/// Set after how many days keys are due
+#[derive(Debug, clap::Args)]
+struct IntervalArgs {
+    /// Of the master key
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
+    master: Option<u32>,
+    /// Of data keys, or of one service's
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
+    service: Option<u32>,
+    /// Only for this service
+    #[arg(long = "of", value_name = "SERVICE", value_parser = args::service, requires = "service")]
+    of: Option<ServiceName>,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
+    match args.command {
+        Command::Credential(args) => credential(args, context),
+        Command::Service(args) => services(&args, context),
+        Command::Master(args) => master(&args, context),
+        Command::Resume(_) => resume(context),
+        Command::Intervals(args) => intervals(&args, context),
+    }
+}
+
+fn credential(args: CredentialArgs, context: &Context) -> Result<(), CliError> {
+    match (args.due, args.set) {
+        (false, Some(set)) => set::replace(set, context),
+        (true, None) => {
+            let due = context.open_as_owner()?.status()?.due;
+            let due: Vec<_> = due.into_iter().filter(|due| matches!(due, Due::Credential { .. })).collect();
+            if context.json() {
+                return output::print_json(&due.iter().map(jobs::due_json).collect());
+            }
+            output::print(&text::lines(due.iter().map(jobs::due_text)))
+        }
+        _ => Err(CliError::usage(
+            "name a credential, or give --due to list those that are due",
+            "a new value comes from the credential's issuer: claviger rotate credential REF --stdin",
+        )),
+    }
+}
+
+fn services(args: &ServiceArgs, context: &Context) -> Result<(), CliError> {
+    let api = context.open_as_owner()?;
+    let services: Vec<ServiceName> = if args.all {
+        let mut all: Vec<_> = api.list(None)?.into_iter().map(|info| info.service).collect();
+        all.dedup();
+        all
+    } else if args.due {
+        let due = api.status()?.due.into_iter();
+        due.filter_map(|due| if let Due::Service { service, .. } = due { Some(service) } else { None })
+            .collect()
+    } else {
+        args.services.clone()
+    };
+    let bar = Bar::new();
+    let (sealed, erasure) =
+        if services.is_empty() { (0, Erasure::Done) } else { api.rotate_services(&services, &bar)? };
+    drop(bar);
+    if context.json() {
+        output::print_json(&json!({
+            "services": services.iter().map(ServiceName::as_str).collect::<Vec<_>>(),
+            "resealed": sealed,
+            "erasure": jobs::erasure_json(&erasure),
+        }))?;
+    } else {
+        let shown = |name: &ServiceName| text::reference(&Reference { service: name.clone(), name: None });
+        output::print(&match services.as_slice() {
+            [] => "nothing is due\n".to_owned(),
+            [one] => {
+                format!("{}: new data key; {} sealed anew\n", shown(one), text::count(sealed, "version"))
+            }
+            many => format!(
+                "{} services: new data keys; {} sealed anew\n",
+                many.len(),
+                text::count(sealed, "version")
+            ),
+        })?;
+    }
+    jobs::erasure_warning(&erasure).iter().for_each(|warning| report::warning(warning));
+    Ok(())
+}
+
+fn master(args: &MasterArgs, context: &Context) -> Result<(), CliError> {
+    if let Some(uri) = &args.token {
+        let how = super::token::Move { compromised: args.compromised, destroy_old: args.destroy_old };
+        return super::token::move_master(uri, args.module.as_deref(), args.scheme, how, context);
+    }
+    let api = context.open_as_owner()?;
+    if args.due && !api.status()?.due.iter().any(|due| matches!(due, Due::Master { .. })) {
+        if context.json() {
+            return output::print_json(&json!({"due": false}));
+        }
+        return output::print("the master key is not due\n");
+    }
+    let bar = Bar::new();
+    let how =
+        RotateMaster { scheme: args.scheme, compromised: args.compromised, destroy_old: args.destroy_old };
+    let done = api.rotate_master(how, &bar)?;
+    drop(bar);
+    jobs::print(&done, context.json())?;
+    if args.compromised {
+        to_be_changed(api.as_ref(), context)?;
+    }
+    Ok(())
+}
+
+/// Lists the credentials that whoever had the old key may have read.
+pub(super) fn to_be_changed(api: &dyn claviger_gate::Api, context: &Context) -> Result<(), CliError> {
+    if context.json() {
+        // The list is one `claviger list --json` away, and a second value would spoil the first.
+        return Ok(());
+    }
+    let all = api.list(None)?;
+    let lines = all.iter().map(|info| format!("  {}", text::reference(&info.reference())));
+    output::print(&format!(
+        "Change these at their issuers, because whoever had the key may have read them:\n{}",
+        text::lines(lines)
+    ))
+}
+
+fn resume(context: &Context) -> Result<(), CliError> {
+    let bar = Bar::new();
+    let done = context.open_as_owner()?.resume(&bar)?;
+    drop(bar);
+    match done {
+        Some(done) => jobs::print(&done, context.json()),
+        None if context.json() => output::print_json(&json!({"resumed": false})),
+        None => output::print("nothing was left behind\n"),
+    }
+}
+
+fn intervals(args: &IntervalArgs, context: &Context) -> Result<(), CliError> {
+    let api = context.open_as_owner()?;
+    if let Some(service) = &args.of {
+        let amend = claviger_gate::AmendService { rotate_days: Some(args.service), tags: None };
+        api.amend_service(service, &amend)?;
+    } else if args.master.is_some() || args.service.is_some() {
+        api.set_intervals(args.master, args.service)?;
+    }
+    let (master, service) = api.status()?.intervals;
+    if context.json() {
+        return output::print_json(&json!({"master_days": master, "service_days": service}));
+    }
+    output::print(&format!("the master key is due after {master} days, data keys after {service}\n"))
+}
