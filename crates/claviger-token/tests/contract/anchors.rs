@@ -234,7 +234,7 @@ pub(crate) fn a_full_disk_keeps_the_earlier_value(lab: &Lab<'_>) {
     let limit = |soft: &str| {
         let pid = std::process::id().to_string();
         let set = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={soft}:")]).status();
-        assert!(set.expect("prlimit, of util-linux").success());
+        assert!(set.unwrap().success(), "prlimit, of util-linux");
     };
     let anchors = slot(lab);
     assert_eq!(anchors.read(NAME).unwrap(), [b"old"]);
