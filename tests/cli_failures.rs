@@ -98,6 +98,15 @@ fn a_token_or_key_that_is_not_there() {
     let uri = uri_of(&world);
     let start = uri.find("id=%").unwrap() + 3;
     set_key(&world, "uri", &uri.replace(&uri[start..start + 48], &"%00".repeat(16)));
+    // The configuration may be behind a rotation on the same token: the head's own names are tried, too.
+    world.line("list").ok();
+    let tokens = world.token().home().join("tokens");
+    let objects = Command::new("find").arg(&tokens).args(["-name", "*.object"]).output().unwrap();
+    for object in String::from_utf8(objects.stdout).unwrap().lines() {
+        if !object.ends_with("/token.object") {
+            fs::remove_file(object).unwrap();
+        }
+    }
     world
         .line("list")
         .fails(6, &["the token has no key", "help: the token is there but the master key is not"]);
@@ -137,7 +146,9 @@ fn another_vault_than_the_one_that_was_pinned() {
 
     let world = World::new();
     set_key(&world, "fingerprint", &"ab".repeat(32));
-    world.line("list").fails(7, &["the configuration pins abab", "help: the vault's key is not the one"]);
+    world
+        .line("list")
+        .fails(7, &["this host pins abab", "help: if somebody replaced the vault key on purpose"]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use claviger_token::{
     Signer, TokenError, Uri,
     pkcs11::{self, Access, Pkcs11Token},
 };
-use claviger_types::{Digest, OsEntropy, RecipientId, Scheme, SystemClock};
+use claviger_types::{Digest, HostId, OsEntropy, RecipientId, Scheme, SystemClock, VaultId};
 use claviger_vault::{Accept, Anchor, FileAnchor, MemoryHost, Parts, Pinned, TokenAnchor, Vault};
 use std::sync::Arc;
 
@@ -258,7 +258,7 @@ pub(crate) fn assemble(
     let mut anchors: Vec<Box<dyn Anchor>> =
         config.anchors.iter().map(|path| Box::new(FileAnchor::new(path)) as _).collect();
     if opened.entry.anchor {
-        anchors.push(Box::new(token_anchor(config, &opened.token, context)?));
+        anchors.push(Box::new(token_anchor(config.vault, config.host.id, &opened.token, context)?));
     }
     Ok(Parts {
         store,
@@ -286,12 +286,13 @@ pub(crate) fn assemble_joining(config: &Config, store: Arc<dyn Store>, opened: &
 
 /// This host's anchor on a token.
 pub(crate) fn token_anchor(
-    config: &Config,
+    vault: VaultId,
+    host: HostId,
     token: &Pkcs11Token,
     context: &Context,
 ) -> Result<TokenAnchor, CliError> {
-    let lock = context.paths().anchors(config.vault)?.join("token.lock");
-    Ok(TokenAnchor::new(Arc::new(token.anchors()?), config.vault, config.host.id, lock))
+    let lock = context.paths().anchors(vault)?.join("token.lock");
+    Ok(TokenAnchor::new(Arc::new(token.anchors()?), vault, host, lock))
 }
 
 fn host(config: &Config, opened: &Opened, context: &Context) -> Result<ConfigHost, CliError> {

@@ -97,7 +97,7 @@ pub(crate) fn help(error: &CliError) -> String {
         CliError::NoField { present, .. } => return format!("it has: {}", present.join(", ")),
         CliError::Declined { .. } => "nothing was changed",
         CliError::DamageFound { .. } => {
-            "what is not named above is whole and can be read; restore the named objects from a copy of the store, or \
+            "what is not named above is whole and can be read; `claviger repair --from BACKUP` mends what a backup has; else \
              set these credentials anew"
         }
         CliError::RollbackFound { .. } => ROLLED_BACK,
@@ -145,8 +145,8 @@ const fn help_for_legacy(error: &LegacyError) -> &'static str {
 }
 
 const ROLLED_BACK: &str = "someone put an older copy of the store in its place, or an anchor is missing; put the newest \
-     copy back. Only if you know that this one is right: `claviger verify` shows the head's digest, and `claviger trust \
-     --head DIGEST` accepts it";
+     copy back. Only if you know that this one is right: `claviger restore --accept-rollback` goes on with it where nothing \
+     newer is left; where another host restored it, `claviger trust --head DIGEST` accepts what `claviger verify` shows there";
 
 fn help_for_api(error: &ApiError) -> String {
     match error {
@@ -187,14 +187,19 @@ fn help_for_vault(error: &VaultError) -> String {
             "check `store` in the configuration: that is not the vault it was made for"
         }
         VaultError::ForeignFingerprint { .. } => {
-            "the vault's key is not the one that was pinned when this configuration was made: check `store` in it. If \
-             nobody replaced the vault on purpose, somebody planted this one; do not use it"
+            "if somebody replaced the vault key on purpose, compare this fingerprint with what `claviger status` shows on \
+             the host that did it, and say `claviger trust FINGERPRINT`. If nobody did, somebody planted this vault: check \
+             `store` in the configuration, and do not use it"
         }
         VaultError::NotARecipient => {
-            "check `token` in the configuration: which key on which token opens this vault"
+            "check `token` in the configuration: which key on which token opens this vault. If the token was retired, open \
+             the vault by another one"
         }
         VaultError::NoVault => "check `store` in the configuration; `claviger init` makes a vault",
         VaultError::NewerFormat { .. } => "install a newer claviger",
+        VaultError::Root { .. } => {
+            "nothing can be read without it: put a copy of the store back, or `claviger restore` a backup"
+        }
         VaultError::Damaged { .. } | VaultError::Object { .. } | VaultError::Envelope(_) => {
             "`claviger verify` names everything that is damaged; what it does not name can still be read"
         }
@@ -206,6 +211,22 @@ fn help_for_vault(error: &VaultError) -> String {
             "do not write it again: it is in the vault. Make room for the anchor, or see who may write it; the next command \
              raises it"
         }
+        VaultError::WorkUnderWay { .. } => {
+            "wait until it has ended; `claviger status` shows how far it is. If its process has died, the same command goes \
+             on where it stopped"
+        }
+        VaultError::Unwritable { .. } => {
+            "reach that token, make it a key pair where it is reached (claviger rotate master --scheme ECDH-ES+A256KW), or \
+             retire it (claviger token retire)"
+        }
+        VaultError::WrongAnswer { .. } => {
+            "answer the newest challenge with the token that the request was made on"
+        }
+        VaultError::Host { .. } => {
+            "see that the configuration file is yours to write, and that there is space left"
+        }
+        VaultError::KeyExhausted { .. } => "claviger rotate service SERVICE",
+        VaultError::MasterKeyExhausted { .. } => "claviger rotate master",
         VaultError::Scratch(_) => "check TMPDIR and the space left there",
         VaultError::Token(TokenError::PinFileExposed { path }) => {
             return format!("chmod 600 {}", crate::config::shell_word(std::path::Path::new(path)));

@@ -121,6 +121,7 @@ const fn class_of_vault(error: &VaultError) -> ErrorClass {
         | VaultError::ForeignFingerprint { .. }
         | VaultError::NotARecipient
         | VaultError::NoVault
+        | VaultError::Root { .. }
         | VaultError::Damaged { .. }
         | VaultError::Object { .. }
         | VaultError::Envelope(_) => ErrorClass::Damaged,

@@ -80,6 +80,15 @@ pub enum VaultError {
         /// The format this program reads.
         supported: u64,
     },
+    /// The head or the vault key's envelope cannot be read or opened: without them nothing can.
+    #[error("the vault is damaged or was tampered with: the {what} cannot be opened")]
+    Root {
+        /// The `head` or the `vault key`.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: EnvelopeError,
+    },
     /// Something that the head vouches for is missing or altered.
     #[error("the vault is damaged or was tampered with: {what}")]
     Damaged {

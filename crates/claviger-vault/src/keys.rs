@@ -239,3 +239,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn unreachable_recipient(recipient: &RecipientRecord) -> VaultError {
     VaultError::Unwritable { recipient: recipient.id, token: recipient.token_label.clone() }
 }
+
+#[cfg(test)]
+mod tests;

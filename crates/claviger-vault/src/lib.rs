@@ -31,6 +31,8 @@ mod host;
 mod import;
 mod index;
 mod keys;
+#[cfg(test)]
+mod machine;
 mod marks;
 mod model;
 mod open;

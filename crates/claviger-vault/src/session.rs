@@ -112,7 +112,8 @@ impl Vault {
     }
 
     fn verified(&self, bytes: &Arc<Vec<u8>>) -> Result<Snapshot, VaultError> {
-        let head = UnverifiedHead::parse(bytes)?;
+        let head =
+            UnverifiedHead::parse(bytes).map_err(|source| VaultError::Root { what: "head", source })?;
         let claimed = HeadPayload::decode(head.payload_unverified())?;
         if claimed.vault != self.pinned.vault {
             return Err(VaultError::ForeignVault {
@@ -200,13 +201,17 @@ impl Vault {
         if !root.envelope.fits(&bytes) {
             return Err(VaultError::Object { what: WHAT, object, fault: Fault::Altered });
         }
-        let found = DataKeyEnvelope::parse(&bytes)?.kid();
+        let opened = |source| VaultError::Root { what: WHAT, source };
+        let found = DataKeyEnvelope::parse(&bytes).map_err(opened)?.kid();
         if found != *fingerprint {
             let why = NoSuccession::NoRecord;
             return Err(VaultError::ForeignFingerprint { found, pinned: *fingerprint, why });
         }
         let context = KeyRing::vault_key_context(self.pinned.vault);
-        Ok(VaultKeys::derive(&self.keyring.unwrap(&bytes, context, fingerprint)?)?)
+        match self.keyring.unwrap(&bytes, context, fingerprint) {
+            Err(VaultError::Envelope(source)) => Err(opened(source)),
+            key => Ok(VaultKeys::derive(&key?)?),
+        }
     }
 
     fn check_anchors(&self, head: &HeadPayload, digest: &Digest) -> Result<(), VaultError> {

@@ -1,6 +1,9 @@
 //! How a host that pins one vault key comes to accept the next: by records that signers on tokens have signed.
 
-use crate::{Fault, Host, NoSuccession, Pins, Seen, VaultError, format::HeadPayload, format::Registry};
+use crate::{
+    Fault, Host, NoSuccession, Pins, RecipientState, Seen, VaultError,
+    format::{HeadPayload, RecipientRecord, Registry},
+};
 use claviger_envelope::{Succession, UnverifiedSuccession};
 use claviger_store::Store;
 use claviger_types::{Digest, Link, RecipientId};
@@ -78,10 +81,16 @@ pub(crate) fn vouch(
     retiring: &[RecipientId],
     succession: &Succession,
 ) -> Result<Option<Vec<u8>>, VaultError> {
+    // Whoever may have the token's one key may have the other.
+    let goes = |record: &&RecipientRecord| {
+        retiring.contains(&record.id) || record.state == RecipientState::Compromised
+    };
     let barred = |id| {
-        let of =
-            |record: &&crate::format::RecipientRecord| record.signer.is_some_and(|signer| signer.id == id);
-        registry.recipients.iter().find(of).is_some_and(|record| retiring.contains(&record.id))
+        registry
+            .recipients
+            .iter()
+            .filter(goes)
+            .any(|record| record.signer.is_some_and(|signer| signer.id == id))
     };
     let Some(signer) = host.signers().into_iter().find(|signer| !barred(signer.id())) else {
         return Ok(None);

@@ -14,6 +14,9 @@ use crate::{
 use claviger_envelope::{DataKeyEnvelope, ObjectKind};
 use claviger_types::{CredentialName, Digest, Link, ObjectId, ServiceName};
 
+/// What a head of the chain is called, whose loss harms nobody but a host that was away.
+pub(crate) const PAST_HEAD: &str = "past head";
+
 /// How often a walk is begun again because others write, before that is an error.
 const MOST_WALKS: usize = 20;
 
@@ -94,9 +97,9 @@ impl Vault {
         for tree in snapshot.trees() {
             walk.tree(tree)?;
         }
-        let Walk { report, mut marks, .. } = walk;
-        let objects = marks.count();
-        let (heads, old_heads) = mark_heads(self, snapshot, &mut marks)?;
+        let objects = walk.marks.count();
+        let (heads, old_heads) = walk.past_heads()?;
+        let Walk { report, marks, .. } = walk;
         Ok((report, Reached { all: marks, objects, heads, old_heads }))
     }
 }
@@ -111,29 +114,6 @@ pub(crate) struct Reached {
     pub(crate) heads: u64,
     /// Older heads, which stay for a time.
     pub(crate) old_heads: Vec<ObjectId>,
-}
-
-/// Marks the chain of heads, as far as it is kept.
-fn mark_heads(
-    vault: &Vault,
-    snapshot: &Snapshot,
-    marks: &mut Marks,
-) -> Result<(u64, Vec<ObjectId>), VaultError> {
-    marks.add(archive_id(&snapshot.digest))?;
-    let mut heads = 1;
-    let mut old = Vec::new();
-    let mut previous = snapshot.payload.previous;
-    while let Some(digest) = previous {
-        let Some(head) = chain::past_head(vault.store.as_ref(), &digest)? else { break };
-        if heads < chain::KEPT_HEADS {
-            marks.add(archive_id(&digest))?;
-            heads += 1;
-        } else {
-            old.push(archive_id(&digest));
-        }
-        previous = head.previous;
-    }
-    Ok((heads, old))
 }
 
 /// Whose object it is, as far as that is known.
@@ -179,6 +159,41 @@ impl<'a> Walk<'a> {
             self.damaged("index node", &link, error, &Place::default())?;
         }
         leaves.iter().try_for_each(|leaf| self.service(leaf))
+    }
+
+    /// Marks the chain of heads: how many are kept whatever their age, and the older ones. A gap among the former is
+    /// damage, because a host that was away needs them; unless it lies before the vault was restored, from where on no
+    /// host follows the chain.
+    fn past_heads(&mut self) -> Result<(u64, Vec<ObjectId>), VaultError> {
+        let payload = &self.snapshot.payload;
+        let restored = payload.restored.map_or(0, |restored| restored.at);
+        self.marks.add(archive_id(&self.snapshot.digest))?;
+        let (mut heads, mut old) = (1, Vec::new());
+        let (mut epoch, mut previous) = (payload.epoch, payload.previous);
+        while let Some(digest) = previous {
+            let link = Link { id: archive_id(&digest), digest };
+            let head = match chain::past_head(self.snapshot.store.as_ref(), &digest)? {
+                Some(head) => head,
+                None if heads >= chain::KEPT_HEADS || epoch <= restored => break,
+                None => {
+                    let fault = match self.snapshot.read(PAST_HEAD, &link) {
+                        Err(VaultError::Object { fault, .. }) => fault,
+                        _ => Fault::Unreadable,
+                    };
+                    let error = VaultError::Object { what: PAST_HEAD, object: link.id, fault };
+                    self.damaged(PAST_HEAD, &link, error, &Place::default())?;
+                    break;
+                }
+            };
+            if heads < chain::KEPT_HEADS {
+                self.marks.add(link.id)?;
+                heads += 1;
+            } else {
+                old.push(link.id);
+            }
+            (epoch, previous) = (head.epoch, head.previous);
+        }
+        Ok((heads, old))
     }
 
     fn service(&mut self, leaf: &Leaf) -> Result<(), VaultError> {

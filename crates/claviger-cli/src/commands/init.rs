@@ -16,7 +16,7 @@ use claviger_gate::ApiError;
 use claviger_store::StoreError;
 use claviger_token::{TokenError, Uri, pkcs11::SelfTestReport};
 use claviger_types::{Digest, OsEntropy, Scheme, VaultId};
-use claviger_vault::{MemoryHost, Vault, VaultError};
+use claviger_vault::{MemoryHost, TokenAnchor, Vault, VaultError};
 use serde_json::json;
 use std::{
     env, fs,
@@ -82,7 +82,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
         }
         error => error,
     })?;
-    let plan = Plan { vault: VaultId::random(&OsEntropy)?, uri, scheme: args.scheme, store, found };
+    let (vault, host) = (VaultId::random(&OsEntropy)?, HostConfig::here()?);
+    let plan = Plan { vault, host, uri, scheme: args.scheme, store, found };
     let made = make(&plan, &path, context)?;
     report(&plan, &made, &path, context)
 }
@@ -90,6 +91,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
 /// What is to be made.
 struct Plan {
     vault: VaultId,
+    host: HostConfig,
     uri: Uri,
     scheme: Option<Scheme>,
     store: String,
@@ -111,6 +113,7 @@ fn make(plan: &Plan, path: &Path, context: &Context) -> Result<Made, CliError> {
     let anchors = context.paths().anchors(plan.vault)?;
     let anchor = anchors.join("head");
     let directories = NewDirectories(vec![anchors, context.paths().audit(plan.vault)?]);
+    let slot = NewAnchor::of(plan, &keys, context)?;
     let config = found_vault(plan, &keys, anchor, context)?;
     config.write_new(path)?;
     // Through the gate once, so that an audit log that cannot be written shows now.
@@ -122,6 +125,7 @@ fn make(plan: &Plan, path: &Path, context: &Context) -> Result<Made, CliError> {
     }
     let (fingerprint, self_test) = (config.fingerprint, keys.self_test.clone());
     store.keep();
+    slot.keep();
     keys.keep();
     directories.keep();
     Ok(Made { config, fingerprint, self_test })
@@ -137,7 +141,7 @@ fn found_vault(plan: &Plan, keys: &NewKeys, anchor: PathBuf, context: &Context) 
         next_fingerprint: None,
         store: plan.store.clone(),
         anchors: vec![anchor],
-        host: HostConfig::here()?,
+        host: plan.host.clone(),
         token,
         backup_tokens: Vec::new(),
         signers: keys.signer_entry().into_iter().collect(),
@@ -150,7 +154,12 @@ fn found_vault(plan: &Plan, keys: &NewKeys, anchor: PathBuf, context: &Context) 
         MemoryHost::new(config.host.id, Vec::new()).named(&config.host.name).with_signers(keys.signers()),
     );
     if keys.keeps_anchors {
-        parts.anchors.push(Box::new(open::token_anchor(&config, &opened.token, context)?));
+        parts.anchors.push(Box::new(open::token_anchor(
+            config.vault,
+            config.host.id,
+            &opened.token,
+            context,
+        )?));
     }
     config.fingerprint = Vault::init(parts, audit_key)?.fingerprint()?;
     Ok(config)
@@ -203,6 +212,31 @@ fn remove(url: &str) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// An anchor on a token that goes away again unless it is kept.
+struct NewAnchor(Option<TokenAnchor>);
+
+impl NewAnchor {
+    fn of(plan: &Plan, keys: &NewKeys, context: &Context) -> Result<Self, CliError> {
+        if !keys.keeps_anchors {
+            return Ok(Self(None));
+        }
+        let token = keys.token()?;
+        Ok(Self(Some(open::token_anchor(plan.vault, plan.host.id, &token, context)?)))
+    }
+
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for NewAnchor {
+    fn drop(&mut self) {
+        if self.0.as_ref().is_some_and(|anchor| anchor.remove().is_err()) {
+            report::warning("an anchor of the vault that was not made stayed on the token; it is harmless");
+        }
+    }
 }
 
 /// Directories that bear the new vault's id, and go away again unless they are kept.

@@ -143,7 +143,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         Vault::open(parts)?.head()?
     };
     claviger_vault::FileAnchor::new(config.anchors.first().cloned().unwrap_or_default()).reset(seen)?;
-    if let Ok(anchor) = open::token_anchor(&config, &opened.token, context)
+    if let Ok(anchor) = open::token_anchor(config.vault, config.host.id, &opened.token, context)
         && anchor.reset(seen).is_ok()
     {
         config.token.anchor = true;

@@ -188,7 +188,7 @@ fn elsewhere(args: &Args, context: &Context) -> Result<(), CliError> {
             .collect(),
         ..config
     };
-    if let Ok(anchor) = open::token_anchor(&config, &opened.token, context)
+    if let Ok(anchor) = open::token_anchor(config.vault, config.host.id, &opened.token, context)
         && claviger_vault::Anchor::reset(&anchor, done.head).is_ok()
     {
         config.token.anchor = true;

@@ -120,3 +120,6 @@ impl Anchor for TokenAnchor {
         self.write(to)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,7 @@ impl Vault {
         let new = NewKey { recipient: id, label: key_label(id), scheme };
         let key = token.generate_sibling(&new)?;
         let mut record = RecipientRecord::of(key.describe(), RecipientState::Active, self.clock.now());
-        record.signer = old.signer;
+        record.signer = old.signer.filter(|_| !how.compromised);
         self.keyring.learn(key);
         let plan = Plan {
             kind: if how.compromised { JobKind::Replace } else { JobKind::Rewrap },

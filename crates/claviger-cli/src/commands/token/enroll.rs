@@ -171,7 +171,7 @@ fn add(
     // In the configuration before the first data key is wrapped to it, so that a crash leaves no key without a name.
     let mut entry = keys.entry()?;
     if keys.keeps_anchors {
-        let anchor = open::token_anchor(config, keys.token()?.as_ref(), context)?;
+        let anchor = open::token_anchor(config.vault, config.host.id, keys.token()?.as_ref(), context)?;
         let seen = api.status()?;
         anchor.reset(claviger_vault::Seen { epoch: seen.epoch, digest: seen.head })?;
     } else {
