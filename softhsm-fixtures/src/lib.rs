@@ -20,6 +20,7 @@ use std::{
     ops::Deref,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// The label of the token that every fixture begins with.
@@ -67,8 +68,7 @@ impl Provider {
 
     /// A fresh instance without any token.
     pub fn empty(self) -> Instance {
-        let home = tempfile::Builder::new().prefix("claviger-token-").tempdir();
-        let home = home.unwrap_or_else(|error| panic!("no temporary directory: {error}"));
+        let home = directory();
         let instance = Instance::at(self, home.path().to_owned());
         fs::OpenOptions::new()
             .write(true)
@@ -83,6 +83,11 @@ impl Provider {
         }
         Instance { _owned: Some(home), ..instance }
     }
+}
+
+fn directory() -> tempfile::TempDir {
+    let directory = tempfile::Builder::new().prefix("claviger-token-").tempdir();
+    directory.unwrap_or_else(|error| panic!("no temporary directory: {error}"))
 }
 
 /// One private set of tokens of one module.
@@ -137,6 +142,22 @@ impl Instance {
     /// A file (mode 0600) that holds [`PIN`] and a newline.
     pub fn pin_file(&self) -> &Path {
         &self.pin_file
+    }
+
+    /// An instance in a directory of its own, which holds what this one's holds now.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let home = directory();
+        let from = self.home.join(".");
+        process::run(Command::new("cp").arg("-a").arg(from).arg(home.path()), "apt-get install -y coreutils");
+        let copy = Self::at(self.provider, home.path().to_owned());
+        let (old, new) = (self.home.display().to_string(), copy.home.display().to_string());
+        for (_, config) in copy.env() {
+            fs::read_to_string(&config)
+                .and_then(|text| fs::write(&config, text.replace(&old, &new)))
+                .unwrap_or_else(|error| panic!("{}: {error}", config.display()));
+        }
+        Self { _owned: Some(home), ..copy }
     }
 
     /// Makes one more token, also with a label that is taken. Processes that already loaded the module may not see it.

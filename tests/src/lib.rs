@@ -2,10 +2,12 @@
 #![allow(clippy::panic, clippy::missing_panics_doc)] // What cannot be set up fails its test.
 
 mod binary;
+mod dice;
 mod run;
 mod terminal;
 
 pub use binary::claviger;
+pub use dice::Dice;
 pub use run::{Outcome, Run};
 pub use terminal::Terminal;
 
@@ -14,11 +16,13 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
 };
 
 /// A home directory, a token beside it, and perhaps a vault.
 pub struct World {
-    token: Instance,
+    token: Arc<Instance>,
     home: PathBuf,
     first_uri: String,
 }
@@ -31,7 +35,7 @@ impl World {
 
     /// A token of this provider and no vault yet.
     pub fn on(provider: Provider) -> Self {
-        let token = provider.instance();
+        let token = Arc::new(provider.instance());
         let home = token.home().join("user");
         fs::create_dir(&home).unwrap_or_else(|error| panic!("{}: {error}", home.display()));
         let module = token.module().display().to_string();
@@ -51,8 +55,44 @@ impl World {
         self.run(["init", "--token", &self.first_uri]).ok();
     }
 
+    /// Another world in a directory of its own, in which everything is as it is here now: home, vault and token.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let token = Arc::new(self.token.copy());
+        let moved = |text: &str| {
+            text.replace(&self.token.home().display().to_string(), &token.home().display().to_string())
+        };
+        let copy = Self {
+            home: token.home().join(self.home.file_name().unwrap_or_default()),
+            first_uri: moved(&self.first_uri),
+            token: Arc::clone(&token),
+        };
+        copy.edit_config(|text| moved(&text));
+        copy
+    }
+
+    /// Another user's empty home directory, with the same token.
+    #[must_use]
+    pub fn neighbour(&self, name: &str) -> Self {
+        let home = self.token.home().join(name);
+        fs::create_dir(&home).unwrap_or_else(|error| panic!("{}: {error}", home.display()));
+        Self { token: Arc::clone(&self.token), home, first_uri: self.first_uri.clone() }
+    }
+
+    /// Another host of this vault, as one would be set up by copying everything in the home directory, the store
+    /// included; the token is the same.
+    #[must_use]
+    pub fn host(&self, name: &str) -> Self {
+        let host = self.neighbour(name);
+        let copied = Command::new("cp").arg("-a").arg(self.home.join(".")).arg(&host.home).status();
+        assert!(copied.is_ok_and(|status| status.success()), "{} cannot be copied", self.home.display());
+        let (old, new) = (format!("{}/", self.home.display()), format!("{}/", host.home.display()));
+        host.edit_config(|text| text.replace(&old, &new));
+        host
+    }
+
     /// The token.
-    pub const fn token(&self) -> &Instance {
+    pub fn token(&self) -> &Instance {
         &self.token
     }
 

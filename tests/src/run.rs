@@ -61,6 +61,16 @@ impl Run {
         self
     }
 
+    /// The same run as a child of another program, which finds the command line behind its own arguments.
+    #[must_use]
+    pub fn under(mut self, program: &str, arguments: &[&str]) -> Self {
+        let mut outer = Command::new(program);
+        outer.args(arguments).arg(self.command.get_program()).args(self.command.get_args()).env_clear();
+        outer.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.command = outer;
+        self
+    }
+
     /// The command itself, for what this type cannot say.
     pub const fn command(&mut self) -> &mut Command {
         &mut self.command
