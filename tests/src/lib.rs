@@ -2,6 +2,7 @@
 #![allow(clippy::panic, clippy::missing_panics_doc)] // What cannot be set up fails its test.
 
 mod binary;
+pub mod crash;
 mod dice;
 mod run;
 mod terminal;
