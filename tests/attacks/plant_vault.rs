@@ -10,9 +10,9 @@ use claviger_envelope::{DataKey, DataKeyContext, DataKeyEnvelope, VaultKeys, cod
 use claviger_store::{SqliteStore, Store as _};
 use claviger_token::{Token as _, Unwrapped};
 use claviger_types::{
-    Digest, Key256, Kind, ObjectId, OsEntropy, SecretBytes, ServiceId, SystemClock, Value as Secret,
+    Digest, HostId, Key256, Kind, ObjectId, OsEntropy, SecretBytes, ServiceId, SystemClock, Value as Secret,
 };
-use claviger_vault::{Parts, Pinned, Set, Vault};
+use claviger_vault::{MemoryHost, Parts, Pinned, Set, Vault};
 use std::sync::Arc;
 
 /// The attacker's vault in the victim's store, as a successor of the head that the victim's anchor remembers.
@@ -36,13 +36,14 @@ impl Planted {
             entropy: Arc::new(OsEntropy),
             clock: Arc::new(SystemClock),
             anchors: Vec::new(),
-            pinned: Pinned { vault: known.vault, fingerprint: None, recipient: known.recipient },
+            pinned: Pinned { vault: known.vault, recipient: known.recipient },
+            host: Arc::new(MemoryHost::new(HostId::random(&OsEntropy).unwrap(), Vec::new())),
         };
         let vault = Vault::init(parts, Key256::random(&OsEntropy).unwrap()).unwrap();
         for reference in victim.values.keys().filter(|line| !line.contains(' ')) {
             let value = Secret::single(Kind::ApiKey, SecretBytes::copy_of(b"the attacker's"));
             let reference = reference.parse().unwrap();
-            vault.set(&Set { reference, value, cas: None, max_versions: None }).unwrap();
+            vault.set(&Set::new(reference, value)).unwrap();
         }
 
         let head = store.head().unwrap().unwrap();
