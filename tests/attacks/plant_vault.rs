@@ -93,7 +93,7 @@ fn a_vault_under_the_victims_public_key_is_refused_by_its_fingerprint() {
     let mut planted = Planted::new();
     let files = planted.victim.store.files();
     let (own, pinned) = (planted.key.kid(), planted.known.fingerprint);
-    let foreign = format!("the vault's fingerprint is {own}, the configuration pins {pinned}");
+    let foreign = format!("the vault's fingerprint is {own}, this host pins {pinned}");
     let says = [foreign.as_str(), "somebody planted this one"];
 
     let head = planted.set_head(&own);

@@ -47,6 +47,11 @@ pub trait Anchor: Send + Sync {
     /// Finds out, before anything is changed, whether the anchor could be raised now.
     fn prepare(&self) -> Result<(), VaultError>;
 
+    /// What it is raised to when this is the newest head, and this the newest milestone before it.
+    fn target(&self, newest: Seen, _milestone: Option<Seen>) -> Seen {
+        newest
+    }
+
     /// Raises the anchor to `to` if it stands lower, under a lock; one that stands higher already stays. A missing one
     /// is an error unless `create`.
     fn raise(&self, to: Seen, create: bool) -> Result<(), VaultError>;

@@ -248,6 +248,7 @@ fn write_head(
     let mut payload = HeadPayload::clone(&source.payload);
     payload.epoch = epoch;
     payload.previous = Some(from.digest);
+    payload.milestone = None;
     payload.restored = Some(Restored { at: epoch, from: from.epoch, head: from.digest });
     if payload.rotation.is_none() {
         let job = Job {

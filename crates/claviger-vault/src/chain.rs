@@ -1,7 +1,7 @@
 //! The chain of heads: each head names its predecessor's digest, and past heads are kept as objects, so that a newer
 //! head can show that it descends from the one an anchor remembers.
 
-use crate::{Anchor, Seen, VaultError, format::HeadPayload, format::head::archive_id};
+use crate::{Anchor, Seen, VaultError, format::Ancestor, format::HeadPayload, format::head::archive_id};
 use claviger_envelope::UnverifiedHead;
 use claviger_store::Store;
 use claviger_types::Digest;
@@ -33,8 +33,20 @@ pub(crate) fn descends(
     if head.epoch == ancestor.epoch {
         return Ok(Some(*digest == ancestor.digest));
     }
-    let mut epoch = head.epoch;
-    let mut previous = head.previous;
+    // From milestone to milestone while they lie after the ancestor, and as far as they can be read.
+    let mut from = head.clone();
+    while let Some(Ancestor(milestone)) =
+        from.milestone.filter(|milestone| milestone.0.epoch >= ancestor.epoch)
+    {
+        if milestone.epoch == ancestor.epoch {
+            return Ok(Some(milestone.digest == ancestor.digest));
+        }
+        match past_head(store, &milestone.digest)? {
+            Some(past) if past.epoch == milestone.epoch && past.epoch < from.epoch => from = past,
+            _ => break,
+        }
+    }
+    let (mut epoch, mut previous) = (from.epoch, from.previous);
     while let Some(step) = previous {
         epoch = epoch.saturating_sub(1);
         if epoch == ancestor.epoch {

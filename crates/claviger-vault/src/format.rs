@@ -7,7 +7,7 @@ pub(crate) mod recipients;
 pub(crate) mod registry;
 pub(crate) mod service;
 
-pub(crate) use head::{AuditSlot, HeadPayload, Restored, Root};
+pub(crate) use head::{Ancestor, AuditSlot, HeadPayload, Restored, Root};
 pub(crate) use job::Job;
 pub(crate) use node::{Entry, KeyRecord, KeyState, Leaf, Node};
 pub(crate) use recipients::{RecipientRecord, SignerRecord};

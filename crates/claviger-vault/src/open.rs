@@ -113,6 +113,7 @@ impl Vault {
             rotation: None,
             succession: None,
             restored: None,
+            milestone: None,
         };
         let head = mac_head(&keys.head, vault, &fingerprint, &encode("the head", &payload)?)?;
         let digest = Digest::of(&head);

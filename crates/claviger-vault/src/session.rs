@@ -6,7 +6,7 @@ use crate::{
     chain,
     draft::Draft,
     erase::LeftBehind,
-    format::{HeadPayload, Registry, Root, encode, head::archive_id},
+    format::{Ancestor, HeadPayload, Registry, Root, encode, head::archive_id},
     keys::KeyRing,
     open::Accept,
     snapshot::Snapshot,
@@ -230,8 +230,10 @@ impl Vault {
         }
         for anchor in &self.anchors {
             let known = chain::check(self.store.as_ref(), head, digest, anchor.as_ref())?;
-            if known != seen {
-                anchor.raise(seen, false)?;
+            let milestone = head.milestone.map(|Ancestor(seen)| seen);
+            let target = anchor.target(seen, milestone);
+            if known != target {
+                anchor.raise(target, false)?;
             }
         }
         Ok(())
@@ -328,6 +330,7 @@ impl Vault {
     ) -> Result<bool, VaultError> {
         payload.epoch = snapshot.payload.epoch + 1;
         payload.previous = Some(snapshot.digest);
+        payload.milestone = Some(snapshot.payload.next_milestone(snapshot.digest));
         self.note_writer(snapshot, &mut payload, &mut draft)?;
         let wraps = draft.wraps.unwrap_or_default();
         let root = payload.root()?.clone();
@@ -337,6 +340,7 @@ impl Vault {
         draft.puts.push(Object { id: archive_id(&digest), bytes: bytes.clone() });
 
         let seen = Seen { epoch: payload.epoch, digest };
+        let milestone = payload.milestone.map(|Ancestor(seen)| seen);
         for anchor in &self.anchors {
             anchor.prepare()?;
         }
@@ -369,7 +373,7 @@ impl Vault {
         });
         *self.newest() = Some(Arc::new(self.snapshot(payload, (root, keys), digest, bytes, elder)));
         for anchor in &self.anchors {
-            anchor.raise(seen, false).map_err(|source| VaultError::Unanchored {
+            anchor.raise(anchor.target(seen, milestone), false).map_err(|source| VaultError::Unanchored {
                 location: anchor.location(),
                 source: Box::new(source),
             })?;

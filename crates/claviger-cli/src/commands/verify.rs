@@ -39,9 +39,9 @@ pub(crate) fn print(report: VerifyReport, context: &Context) -> Result<(), CliEr
         output::print(&as_text(&report))?;
     }
     match (report.damage.len(), report.rolled_back) {
+        (_, Some(what)) => Err(CliError::RollbackFound { what }),
         (0, None) => Ok(()),
-        (0, Some(what)) => Err(CliError::RollbackFound { what }),
-        (count, _) => Err(CliError::DamageFound { count }),
+        (count, None) => Err(CliError::DamageFound { count }),
     }
 }
 

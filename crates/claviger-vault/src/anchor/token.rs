@@ -11,11 +11,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// How many commits may pass between two raisings: a token's memory wears out by writing.
-const EVERY: u64 = 64;
-
-/// An anchor on a token. It is raised every 64 commits, and when it is settled; until then it is a little behind, which
-/// lets a roll-back of so many commits pass here and nowhere else.
+/// An anchor on a token, whose memory wears out by writing: it is raised to milestones only, every 64 commits, and when
+/// it is settled. Until then it is behind, which lets a roll-back of so many commits pass here and nowhere else.
 pub struct TokenAnchor {
     slot: Arc<dyn AnchorSlot>,
     name: String,
@@ -103,9 +100,16 @@ impl Anchor for TokenAnchor {
         Ok(())
     }
 
+    fn target(&self, newest: Seen, milestone: Option<Seen>) -> Seen {
+        let known = *self.known();
+        match milestone {
+            Some(milestone) => known.filter(|known| known.epoch >= milestone.epoch).unwrap_or(milestone),
+            None => newest,
+        }
+    }
+
     fn raise(&self, to: Seen, create: bool) -> Result<(), VaultError> {
-        let near = |known: Seen| to.epoch < known.epoch.saturating_add(EVERY);
-        if !create && self.known().is_some_and(near) {
+        if self.known().is_some_and(|known| known.epoch >= to.epoch) {
             return Ok(());
         }
         self.lift(to, create)

@@ -97,3 +97,37 @@ fn a_missing_anchor_is_refused_and_trust_is_the_way_through() {
     assert_eq!(get(&trusted, "s").unwrap(), "value");
     assert_eq!(get(&bench.open().unwrap(), "s").unwrap(), "value");
 }
+
+/// An anchor that lies far behind is reached over milestones, and over damage between them.
+#[test]
+fn an_old_anchor_is_reached_over_milestones() {
+    let (bench, vault) = Bench::new();
+    for n in 0..200 {
+        set(&vault, "s", &n.to_string()).unwrap();
+    }
+    let newest = bench.anchor.read().unwrap();
+    let head = vault.fresh().unwrap();
+    let mut chain = vec![crate::Seen { epoch: head.payload.epoch, digest: head.digest }];
+    let mut previous = head.payload.previous;
+    while let Some(digest) = previous {
+        let past = super::past_head(bench.store.as_ref(), &digest).unwrap().unwrap();
+        chain.push(crate::Seen { epoch: past.epoch, digest });
+        previous = past.previous;
+    }
+    for seen in &chain {
+        *bench.anchor.0.lock().unwrap() = Some(*seen);
+        bench.open().unwrap();
+    }
+    // Without the head before the newest, what lies before the last milestone is still reached; what lies after is not.
+    bench.store.tamper(crate::format::head::archive_id(&chain[1].digest), None);
+    for seen in &chain {
+        *bench.anchor.0.lock().unwrap() = Some(*seen);
+        let near = seen.epoch > 192 && seen.epoch < chain[1].epoch;
+        assert_eq!(bench.open().is_err(), near, "epoch {}", seen.epoch);
+    }
+    // A milestone of another branch is none.
+    let other = crate::Seen { epoch: 128, digest: claviger_types::Digest::of(b"another branch") };
+    *bench.anchor.0.lock().unwrap() = Some(other);
+    rolled_back(bench.open());
+    *bench.anchor.0.lock().unwrap() = newest;
+}

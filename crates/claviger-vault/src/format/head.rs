@@ -1,11 +1,14 @@
 //! The head's payload: the one mutable thing, readable without a key, authenticated by a MAC under the vault key.
 
 use super::{FORMAT, Job};
-use crate::VaultError;
+use crate::{Seen, VaultError};
 use claviger_envelope::codec;
 use claviger_types::{Digest, Link, ObjectId, VaultId};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+
+/// How many epochs lie between two milestones.
+pub(crate) const MILESTONE: u64 = 64;
 
 /// The vault key and the tree under it: `[fingerprint, vault-key envelope, index root]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +67,24 @@ impl From<Restored> for (u64, u64, Digest) {
     }
 }
 
-/// The head's payload: a map with labels 0 to 11.
+/// An ancestor: `[epoch, digest]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, Digest)", into = "(u64, Digest)")]
+pub(crate) struct Ancestor(pub(crate) Seen);
+
+impl From<(u64, Digest)> for Ancestor {
+    fn from((epoch, digest): (u64, Digest)) -> Self {
+        Self(Seen { epoch, digest })
+    }
+}
+
+impl From<Ancestor> for (u64, Digest) {
+    fn from(Ancestor(seen): Ancestor) -> Self {
+        (seen.epoch, seen.digest)
+    }
+}
+
+/// The head's payload: a map with labels 0 to 12.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HeadPayload {
     /// The format of the whole vault.
@@ -91,6 +111,9 @@ pub(crate) struct HeadPayload {
     pub(crate) succession: Option<Link>,
     /// Whether, and whence, the vault was restored.
     pub(crate) restored: Option<Restored>,
+    /// The newest ancestor whose epoch is a multiple of 64, or at which the chain begins; null in a head at which it does.
+    /// By these an old anchor is reached in few steps, and over a damaged head between.
+    pub(crate) milestone: Option<Ancestor>,
 }
 
 impl HeadPayload {
@@ -108,6 +131,14 @@ impl HeadPayload {
             Ok(payload)
         } else {
             Err(VaultError::Damaged { what: format!("the head has the unknown format {}", payload.format) })
+        }
+    }
+
+    /// The milestone of a successor of this head, whose own digest this is.
+    pub(crate) fn next_milestone(&self, digest: Digest) -> Ancestor {
+        match self.milestone {
+            Some(milestone) if !self.epoch.is_multiple_of(MILESTONE) => milestone,
+            _ => Ancestor(Seen { epoch: self.epoch, digest }),
         }
     }
 

@@ -30,18 +30,19 @@ impl Lab {
 }
 
 #[test]
-fn is_raised_every_so_often_and_never_lowered() {
+fn is_raised_to_milestones_and_never_lowered() {
     let lab = Lab::new();
     let anchor = lab.anchor();
     assert!(matches!(anchor.raise(seen(1), false), Err(VaultError::RolledBack { .. })), "not by itself");
-    anchor.raise(seen(1), true).unwrap();
+    anchor.raise(anchor.target(seen(1), None), true).unwrap();
     for epoch in 2..=64 {
-        anchor.raise(seen(epoch), false).unwrap();
+        anchor.raise(anchor.target(seen(epoch), Some(seen(1))), false).unwrap();
         assert_eq!(lab.anchor().read().unwrap(), Some(seen(1)), "a token wears out by writing");
     }
-    anchor.raise(seen(65), false).unwrap();
-    assert_eq!(lab.anchor().read().unwrap(), Some(seen(65)));
+    anchor.raise(anchor.target(seen(65), Some(seen(64))), false).unwrap();
+    assert_eq!(lab.anchor().read().unwrap(), Some(seen(64)));
     anchor.settle(seen(70)).unwrap();
+    assert_eq!(anchor.target(seen(71), Some(seen(64))), seen(70));
     assert_eq!(lab.anchor().read().unwrap(), Some(seen(70)));
     anchor.settle(seen(66)).unwrap();
     lab.anchor().settle(seen(60)).unwrap();
