@@ -72,7 +72,11 @@ fn public_key(victim: &Victim) -> PublicKey {
     tool.arg("--module").arg(token.module()).args(["--list-objects", "--type", "pubkey"]).envs(token.env());
     let output = tool.output().unwrap_or_else(|error| panic!("{error}: apt-get install -y opensc"));
     let shown = String::from_utf8(output.stdout).unwrap();
-    let point = shown.lines().find_map(|line| line.trim().strip_prefix("EC_POINT:")).unwrap();
+    // The token's signer is on the same curve.
+    let master = shown.split("Public Key Object").find(|key| {
+        key.lines().any(|line| line.trim().strip_prefix("label:").is_some_and(|label| !label.contains("sign")))
+    });
+    let point = master.unwrap().lines().find_map(|line| line.trim().strip_prefix("EC_POINT:")).unwrap();
     let point = point.trim().strip_prefix("044104").unwrap();
     let half = |digits: &str| *digits.parse::<Digest>().unwrap().as_bytes();
     PublicKey::P256(EcPoint { x: half(&point[..64]), y: half(&point[64..]) })

@@ -19,7 +19,7 @@ fn an_older_head_is_refused_by_every_command() {
         victim.nothing_read(8, &SAYS);
         // The objects of then are gone, so there is damage besides; both are said.
         let outcome = victim.world.line("verify").outcome();
-        assert_eq!(outcome.code, Some(7), "{}", outcome.stderr);
+        assert_eq!(outcome.code, Some(8), "{}", outcome.stderr);
         assert!(outcome.text().contains("ROLLED BACK: the store is at epoch "), "{}", outcome.text());
         assert!(outcome.text().contains("DAMAGED  ?"), "{}", outcome.text());
         victim.store.set_head(&newest);

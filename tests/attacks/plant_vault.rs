@@ -63,6 +63,7 @@ impl Planted {
         let Value::Integer(epoch) = *field(&mut read(payload(&head)), 2) else { panic!("no epoch") };
         *field(&mut self.payload, 2) = Value::Integer(epoch + 1);
         *field(&mut self.payload, 3) = bytes(Digest::of(&head).as_bytes());
+        *field(&mut self.payload, 12) = field(&mut read(payload(&head)), 12).clone();
     }
 
     fn root(&mut self) -> &mut Vec<Value> {
@@ -94,7 +95,7 @@ fn a_vault_under_the_victims_public_key_is_refused_by_its_fingerprint() {
     let files = planted.victim.store.files();
     let (own, pinned) = (planted.key.kid(), planted.known.fingerprint);
     let foreign = format!("the vault's fingerprint is {own}, this host pins {pinned}");
-    let says = [foreign.as_str(), "somebody planted this one"];
+    let says = [foreign.as_str(), "somebody planted this vault"];
 
     let head = planted.set_head(&own);
     planted.victim.all_refused(7, &says);
@@ -112,7 +113,7 @@ fn a_vault_under_the_victims_public_key_is_refused_by_its_fingerprint() {
     let at = planted.victim.store.add(&forged);
     planted.root()[1] = link(at, &forged);
     planted.set_head(&pinned);
-    planted.victim.all_refused(7, &["the envelope does not open"]);
+    planted.victim.all_refused(7, &["the vault key cannot be opened", "the envelope does not open"]);
 
     planted.victim.store.restore(&files);
     planted.victim.assert_whole();

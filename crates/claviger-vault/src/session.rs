@@ -122,12 +122,13 @@ impl Vault {
             });
         }
         let root = claimed.root()?.clone();
-        if head.fingerprint() != root.fingerprint {
-            return Err(VaultError::Damaged {
-                what: "the head is under another key than it names".to_owned(),
-            });
-        }
         let pins = self.host.pins()?;
+        if head.fingerprint() != root.fingerprint {
+            let Some(pinned) = pins.fingerprints.first().copied() else { return Err(VaultError::NoVault) };
+            let foreign = |found: &Digest| !pins.fingerprints.contains(found);
+            let found = Some(root.fingerprint).filter(foreign).unwrap_or_else(|| head.fingerprint());
+            return Err(VaultError::ForeignFingerprint { found, pinned, why: NoSuccession::BadRecord });
+        }
         let vouched = self.accepts(&claimed, &root, &pins)?;
         let keys = self.keys_of(&root)?;
         head.verify(&keys.head, claimed.vault)

@@ -1,7 +1,7 @@
 //! The driver against a tight loop over the bare module: same module, same token, same mechanism, same template, in turns.
 //!
 //!     bench_driver [--quick] [--gcm] [softhsm|kryoptic]...
-//!     bench_driver --bare-wrap
+//!     bench_driver --bare
 //!
 //! One line per measurement, in operations per second:
 //!
@@ -9,7 +9,7 @@
 //!
 //! The bare loop holds its session and the key's handle and does nothing but the calls: C_UnwrapKey, C_GetAttributeValue,
 //! C_DestroyObject to unwrap, C_CreateObject, C_WrapKey, C_DestroyObject to wrap; with `--gcm` also C_DecryptInit, C_Decrypt
-//! and C_EncryptInit, C_Encrypt. A ratio of 1 is a driver that costs nothing. `--bare-wrap` measures the bare wrap alone, on
+//! and C_EncryptInit, C_Encrypt. A ratio of 1 is a driver that costs nothing. `--bare` measures the bare calls alone, on
 //! SoftHSM, one thread.
 // A measuring program: it calls into C, and stops at the first surprise.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::doc_markdown)]
@@ -47,14 +47,14 @@ const CONTEXT: &[u8] = b"bench";
 const PIN_FILE: &str = "CLAVIGER_BENCH_PIN_FILE";
 
 fn main() -> ExitCode {
-    let mut options = Options { turns: TURNS, gcm: false, bare_wrap: false };
+    let mut options = Options { turns: TURNS, gcm: false, bare: false };
     let mut chosen = Vec::new();
     let arguments: Vec<String> = env::args().skip(1).collect();
     for argument in &arguments {
         match argument.as_str() {
             "--quick" => options.turns = QUICK_TURNS,
             "--gcm" => options.gcm = true,
-            "--bare-wrap" => options.bare_wrap = true,
+            "--bare" => options.bare = true,
             name => {
                 let Some(provider) = Provider::ALL.into_iter().find(|provider| provider.name() == name)
                 else {
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if chosen.is_empty() {
-        chosen = if options.bare_wrap { vec![Provider::SoftHsm] } else { Provider::ALL.to_vec() };
+        chosen = if options.bare { vec![Provider::SoftHsm] } else { Provider::ALL.to_vec() };
     }
     for provider in chosen {
         let instance = provider.instance();
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
 struct Options {
     turns: usize,
     gcm: bool,
-    bare_wrap: bool,
+    bare: bool,
 }
 
 fn measure(provider: Provider, pin_file: &Path, options: &Options) {
@@ -105,13 +105,16 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
         let cek = Key256::random(&OsEntropy).unwrap();
         let wrapped = token.wrap(&cek, CONTEXT).unwrap();
         let bare_wrap = || bare.wrap_loop(scheme, &cek, CONTEXT);
-        if options.bare_wrap {
-            let [rate] = in_turns(1, options.turns, [&bare_wrap]);
-            println!("module={} scheme={scheme} op=wrap threads=1 bare={rate:.0}", provider.name());
+        let bare_unwrap = || bare.unwrap_loop(&wrapped, CONTEXT);
+        if options.bare {
+            let loops: [(&str, [Maker<'_, '_>; 1]); 2] = [("wrap", [&bare_wrap]), ("unwrap", [&bare_unwrap])];
+            for (operation, side) in loops {
+                let [rate] = in_turns(1, options.turns, side);
+                println!("module={} scheme={scheme} op={operation} threads=1 bare={rate:.0}", provider.name());
+            }
             return;
         }
 
-        let bare_unwrap = || bare.unwrap_loop(&wrapped, CONTEXT);
         let unwrap = || driver_unwrap(&token, &wrapped);
         let wrap = || driver_wrap(&token, &cek);
         for threads in [1, 2] {
