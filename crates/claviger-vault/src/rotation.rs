@@ -120,7 +120,7 @@ impl Vault {
             let committed = match outcome {
                 Ok(Next::Commit(payload, services)) => {
                     let over = payload.rotation.is_none();
-                    let done = self.commit(&snapshot, payload, draft)?;
+                    let done = self.commit_ahead(&snapshot, payload, draft, most, &mut prepared)?;
                     if done && over {
                         return self.report(&job);
                     }
@@ -143,7 +143,7 @@ impl Vault {
                     progress.advance(services);
                     most = MOST_SERVICES.min(most * 2);
                     lost = 0;
-                    prepared.clear();
+                    prepared.committed();
                 }
                 // Another writer was there first. A smaller bite is ready sooner.
                 None => {
@@ -153,6 +153,31 @@ impl Vault {
                 }
             }
         }
+    }
+
+    /// Commits a batch; meanwhile the token makes the envelopes of the next one.
+    fn commit_ahead(
+        &self,
+        snapshot: &Snapshot,
+        payload: Box<HeadPayload>,
+        draft: Draft,
+        most: usize,
+        prepared: &mut Prepared,
+    ) -> Result<bool, VaultError> {
+        let job = payload.job()?.filter(|job| job.kind == JobKind::Rewrap);
+        let Some(last) = job.and_then(|job| job.cursor) else { return self.commit(snapshot, payload, draft) };
+        std::thread::scope(|scope| {
+            let ahead = scope.spawn(|| {
+                let leaves = index::after(snapshot, Some(&last), most)?;
+                self.rewrapped(snapshot, &leaves, |_| false)
+            });
+            let committed = self.commit(snapshot, payload, draft);
+            // Whatever is wrong with the next batch shows when its turn comes.
+            if let Ok(Ok(made)) = ahead.join() {
+                prepared.extend(made);
+            }
+            committed
+        })
     }
 
     /// The next batch of services, as the payload of a new head.

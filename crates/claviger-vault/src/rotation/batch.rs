@@ -16,16 +16,30 @@ use std::{collections::HashMap, num::NonZero, thread};
 /// More threads than this only wait for the token.
 const MOST_THREADS: usize = 8;
 
-/// Envelopes that were made for a commit which another writer won, by the one that each replaces.
+/// Envelopes that were made ahead of their commit, by the one that each replaces: while the batch before was committed, or
+/// for a commit that another writer won.
 #[derive(Default)]
-pub(super) struct Prepared(HashMap<ObjectId, Vec<u8>>);
+pub(super) struct Prepared {
+    made: HashMap<ObjectId, Vec<u8>>,
+    used: Vec<ObjectId>,
+}
 
 impl Prepared {
-    /// Forgets all; they are in the store by now.
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
+    /// Forgets what the last batch used; it is in the store by now.
+    pub(super) fn committed(&mut self) {
+        for id in self.used.drain(..) {
+            self.made.remove(&id);
+        }
+    }
+
+    /// Takes over what was made ahead.
+    pub(super) fn extend(&mut self, made: Made) {
+        self.made.extend(made);
     }
 }
+
+/// Envelopes, by the one that each replaces.
+pub(super) type Made = Vec<(ObjectId, Vec<u8>)>;
 
 impl Vault {
     /// Wraps every data key of these services to the present recipients.
@@ -36,11 +50,36 @@ impl Vault {
         prepared: &mut Prepared,
         draft: &mut Draft,
     ) -> Result<Box<HeadPayload>, VaultError> {
+        let made = self.rewrapped(snapshot, &leaves, |id| prepared.made.contains_key(id))?;
+        prepared.extend(made);
+        prepared.used.clear();
+
+        let mut changes: Vec<Change> = Vec::with_capacity(leaves.len());
+        for mut leaf in leaves.drain(..) {
+            for key in &mut leaf.keys {
+                let bytes = prepared.made.get(&key.envelope.id).cloned().unwrap_or_default();
+                prepared.used.push(key.envelope.id);
+                draft.replace(&key.envelope);
+                key.envelope = draft.put(bytes, self.entropy.as_ref())?;
+            }
+            changes.push((leaf.name, Some(leaf)));
+        }
+        let index = index::edit(snapshot, changes, draft, self.entropy.as_ref())?;
+        Ok(snapshot.with_index(index))
+    }
+
+    /// The envelopes of these services' data keys made anew, but for those that are there already.
+    pub(super) fn rewrapped(
+        &self,
+        snapshot: &Snapshot,
+        leaves: &[Leaf],
+        is_there: impl Fn(&ObjectId) -> bool,
+    ) -> Result<Made, VaultError> {
         let recipients = snapshot.recipients()?;
         let wanted: Vec<Wanted> = leaves
             .iter()
             .flat_map(|leaf| leaf.keys.iter().map(move |key| (leaf, key)))
-            .filter(|(_, key)| !prepared.0.contains_key(&key.envelope.id))
+            .filter(|(_, key)| !is_there(&key.envelope.id))
             .map(|(leaf, key)| Wanted {
                 context: DataKeyContext { vault: snapshot.payload.vault, service: leaf.service, n: key.n },
                 kid: key.kid,
@@ -50,19 +89,7 @@ impl Vault {
         let old = read_all(snapshot, &wanted)?;
         let work: Vec<_> = wanted.iter().zip(old).collect();
         let made = in_parallel(&work, |(wanted, bytes)| self.rewrap(wanted, bytes, &recipients))?;
-        prepared.0.extend(wanted.iter().map(|wanted| wanted.link.id).zip(made));
-
-        let mut changes: Vec<Change> = Vec::with_capacity(leaves.len());
-        for mut leaf in leaves.drain(..) {
-            for key in &mut leaf.keys {
-                let bytes = prepared.0.get(&key.envelope.id).cloned().unwrap_or_default();
-                draft.replace(&key.envelope);
-                key.envelope = draft.put(bytes, self.entropy.as_ref())?;
-            }
-            changes.push((leaf.name, Some(leaf)));
-        }
-        let index = index::edit(snapshot, changes, draft, self.entropy.as_ref())?;
-        Ok(snapshot.with_index(index))
+        Ok(wanted.iter().map(|wanted| wanted.link.id).zip(made).collect())
     }
 
     /// One envelope, opened by the token and made anew under another one-time key.
