@@ -138,7 +138,7 @@ impl Drop for NewKeys {
         }
         if let Some(key) = self.key.take() {
             let label = key.describe().key_label.clone();
-            if !Arc::into_inner(key).is_some_and(|key| key.destroy_key().is_ok()) {
+            if Arc::into_inner(key).is_none_or(|key| key.destroy_key().is_err()) {
                 stayed.push(format!("key `{label}`"));
             }
         }

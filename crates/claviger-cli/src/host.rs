@@ -59,14 +59,14 @@ impl Host for ConfigHost {
 
     fn expect(&self, fingerprint: Digest) -> Result<(), VaultError> {
         self.edit(|draft| {
-            draft.set("next-fingerprint", fingerprint);
+            draft.set("next-fingerprint", &fingerprint);
             Ok(())
         })
     }
 
     fn settle(&self, fingerprint: Digest) -> Result<(), VaultError> {
         self.edit(|draft| {
-            draft.set("fingerprint", fingerprint);
+            draft.set("fingerprint", &fingerprint);
             draft.remove("next-fingerprint");
             Ok(())
         })

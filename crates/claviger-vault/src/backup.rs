@@ -152,13 +152,13 @@ fn put_missing(target: &dyn Store, objects: &[Object]) -> Result<(), VaultError>
 /// new data key, because the counts of uses are older than the truth. What was begun and cut short is gone on with.
 pub fn restore(
     parts: Parts,
-    source: Arc<dyn Store>,
+    source: &Arc<dyn Store>,
     accept_rollback: bool,
     progress: &dyn Progress,
 ) -> Result<(Vault, RestoreReport), VaultError> {
     let looking = Vault::open_accepting(
         Parts {
-            store: Arc::clone(&source),
+            store: Arc::clone(source),
             token: Arc::clone(&parts.token),
             entropy: Arc::clone(&parts.entropy),
             clock: Arc::clone(&parts.clock),
@@ -175,32 +175,31 @@ pub fn restore(
     }
     let snapshot = looking.fresh()?;
     let from = Seen { epoch: snapshot.payload.epoch, digest: snapshot.digest };
-    let in_place = Arc::ptr_eq(&source, &parts.store);
+    let in_place = Arc::ptr_eq(source, &parts.store);
     let resumed = restored_from(parts.store.as_ref(), &from)?;
     let mut lost_after = None;
-    let seen = match resumed {
-        Some(seen) => seen,
-        None => {
-            let highest = highest(&parts.anchors)?;
-            lost_after = highest.filter(|epoch| *epoch > from.epoch);
-            if let (Some(epoch), false) = (lost_after, accept_rollback) {
-                return Err(VaultError::RolledBack {
-                    what: format!(
-                        "the backup is of epoch {}, and this host has seen epoch {epoch}: what was written in between \
+    let seen = if let Some(seen) = resumed {
+        seen
+    } else {
+        let highest = highest(&parts.anchors)?;
+        lost_after = highest.filter(|epoch| *epoch > from.epoch);
+        if let (Some(epoch), false) = (lost_after, accept_rollback) {
+            return Err(VaultError::RolledBack {
+                what: format!(
+                    "the backup is of epoch {}, and this host has seen epoch {epoch}: what was written in between \
                          would be lost",
-                        from.epoch
-                    ),
-                });
-            }
-            if !in_place {
-                if parts.store.head()?.is_some() {
-                    return Err(VaultError::VaultExists);
-                }
-                fill(&looking, parts.store.as_ref(), progress)?;
-            }
-            let expected = in_place.then_some(snapshot.bytes.as_slice());
-            write_head(&parts, &snapshot, from, highest.unwrap_or_default(), expected)?
+                    from.epoch
+                ),
+            });
         }
+        if !in_place {
+            if parts.store.head()?.is_some() {
+                return Err(VaultError::VaultExists);
+            }
+            fill(&looking, parts.store.as_ref(), progress)?;
+        }
+        let expected = in_place.then_some(snapshot.bytes.as_slice());
+        write_head(&parts, &snapshot, from, highest.unwrap_or_default(), expected)?
     };
     // From here on this host is past what it had seen.
     for anchor in &parts.anchors {

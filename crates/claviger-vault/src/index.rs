@@ -107,17 +107,15 @@ fn collect_after(
         }
         let bound = bound.filter(|_| nibble == first);
         match entry {
-            Some(Entry::Leaf(leaf)) => {
-                if bound.is_none_or(|(place, _)| leaf.name > *place) {
-                    found.push(Leaf::clone(leaf));
-                }
+            Some(Entry::Leaf(leaf)) if bound.is_none_or(|(place, _)| leaf.name > *place) => {
+                found.push(Leaf::clone(leaf));
             }
             Some(Entry::Node(child)) => {
                 prefix.push(nibble);
                 collect_after(snapshot, child, prefix, bound, limit, found)?;
                 prefix.pop();
             }
-            None => {}
+            Some(Entry::Leaf(_)) | None => {}
         }
     }
     Ok(())
@@ -164,7 +162,7 @@ impl Editor<'_> {
         let mut entries: [Option<Entry>; 16] = Default::default();
         match present {
             Some(Entry::Node(link)) => {
-                entries = self.snapshot.node(&link, prefix)?.entries.clone();
+                entries.clone_from(&self.snapshot.node(&link, prefix)?.entries);
                 self.draft.replace(&link);
             }
             Some(Entry::Leaf(leaf)) => {

@@ -122,7 +122,7 @@ impl Machine {
                 self.follow();
             }
             Op::Enroll if self.other.is_none() => {
-                let other = self.bench.beside(Scheme::EcdhEsA256Kw);
+                let other = Bench::beside(Scheme::EcdhEsA256Kw);
                 let vault_id = self.bench.pinned.vault;
                 let done = self.run(|vault| {
                     let proposal = vault.propose(other.token.describe(), None)?;

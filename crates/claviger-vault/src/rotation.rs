@@ -33,13 +33,11 @@ const MOST_SERVICES: usize = 256;
 impl Vault {
     /// The right to work on the vault's keys; an error while somebody else who is alive has it.
     pub(crate) fn work_lock(&self) -> Result<WorkLock, VaultError> {
-        match self.store.work_lock()? {
-            Some(lock) => Ok(lock),
-            None => {
-                let job = self.fresh().ok().and_then(|snapshot| snapshot.payload.job().ok().flatten());
-                Err(VaultError::WorkUnderWay { job: job.map(|job| JobInfo::of(&job).to_string()) })
-            }
+        if let Some(lock) = self.store.work_lock()? {
+            return Ok(lock);
         }
+        let job = self.fresh().ok().and_then(|snapshot| snapshot.payload.job().ok().flatten());
+        Err(VaultError::WorkUnderWay { job: job.map(|job| JobInfo::of(&job).to_string()) })
     }
 
     /// Finishes a job that was left behind. `None` if there is none.
@@ -138,19 +136,16 @@ impl Vault {
                     return Err(error);
                 }
             };
-            match committed {
-                Some(services) => {
-                    progress.advance(services);
-                    most = MOST_SERVICES.min(most * 2);
-                    lost = 0;
-                    prepared.committed();
-                }
+            if let Some(services) = committed {
+                progress.advance(services);
+                most = MOST_SERVICES.min(most * 2);
+                lost = 0;
+                prepared.committed();
+            } else {
                 // Another writer was there first. A smaller bite is ready sooner.
-                None => {
-                    most = (most / 2).max(1);
-                    lost += 1;
-                    self.pause(lost)?;
-                }
+                most = (most / 2).max(1);
+                lost += 1;
+                self.pause(lost)?;
             }
         }
     }
@@ -202,8 +197,8 @@ impl Vault {
         let services = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
         let mut payload = match job.kind {
             JobKind::Rewrap => self.rewrap_batch(snapshot, leaves, prepared, draft)?,
-            JobKind::Rekey => self.rekey_batch(snapshot, snapshot, leaves, draft)?,
-            JobKind::Replace => self.rekey_batch(from, snapshot, leaves, draft)?,
+            JobKind::Rekey => self.rekey_batch(snapshot, snapshot, &leaves, draft)?,
+            JobKind::Replace => self.rekey_batch(from, snapshot, &leaves, draft)?,
         };
         let mut job = job.clone();
         job.cursor = Some(last);
@@ -220,7 +215,7 @@ impl Vault {
             let Some(elder) = snapshot.elder.as_deref() else { return Ok(()) };
             let Some(leaf) = elder.leaf(name)? else { return Ok(()) };
             let mut draft = Draft::default();
-            let moved = self.rekey_batch(elder, &snapshot, vec![leaf], &mut draft);
+            let moved = self.rekey_batch(elder, &snapshot, &[leaf], &mut draft);
             let payload = match moved {
                 Ok(payload) => payload,
                 Err(error) => {

@@ -43,7 +43,7 @@ pub struct Vault {
     pub(crate) left_behind: LeftBehind,
     cache: Arc<Cache>,
     /// The keys of each vault key that was opened, by its fingerprint.
-    vault_keys: Mutex<HashMap<Digest, Arc<VaultKeys>>>,
+    opened_keys: Mutex<HashMap<Digest, Arc<VaultKeys>>>,
     newest: Mutex<Option<Arc<Snapshot>>>,
 }
 
@@ -75,7 +75,7 @@ impl Vault {
             accept,
             left_behind: LeftBehind::default(),
             cache: Arc::default(),
-            vault_keys: Mutex::default(),
+            opened_keys: Mutex::default(),
             newest: Mutex::default(),
         }
     }
@@ -178,7 +178,7 @@ impl Vault {
 
     /// The keys of a root's vault key, unwrapped once while the vault is open.
     fn keys_of(&self, root: &Root) -> Result<Arc<VaultKeys>, VaultError> {
-        if let Some(keys) = lock(&self.vault_keys).get(&root.fingerprint) {
+        if let Some(keys) = lock(&self.opened_keys).get(&root.fingerprint) {
             return Ok(Arc::clone(keys));
         }
         let keys = Arc::new(self.unwrap_vault_key(root, &root.fingerprint)?);
@@ -188,7 +188,7 @@ impl Vault {
 
     /// Keeps a vault key's keys at hand.
     pub(crate) fn know_vault_key(&self, fingerprint: Digest, keys: &Arc<VaultKeys>) {
-        lock(&self.vault_keys).insert(fingerprint, Arc::clone(keys));
+        lock(&self.opened_keys).insert(fingerprint, Arc::clone(keys));
     }
 
     fn unwrap_vault_key(&self, root: &Root, fingerprint: &Digest) -> Result<VaultKeys, VaultError> {

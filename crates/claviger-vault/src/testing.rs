@@ -108,7 +108,7 @@ impl Bench {
     }
 
     /// A key on a token of its own, which is no recipient yet.
-    pub(crate) fn beside(&self, scheme: Scheme) -> Other {
+    pub(crate) fn beside(scheme: Scheme) -> Other {
         let recipient = RecipientId::random(&OsEntropy).unwrap();
         let token = SoftwareToken::generate(recipient, scheme, Arc::new(OsEntropy)).unwrap();
         Other { recipient, token: Arc::new(token) }

@@ -46,7 +46,8 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Invitation {
-    claviger_invitation: u8,
+    #[serde(rename = "claviger-invitation", deserialize_with = "offline::format_1")]
+    format: u8,
     vault: VaultId,
     fingerprint: Digest,
     store: String,
@@ -70,7 +71,7 @@ impl Invitation {
         let half = |point: &EcPoint| (Digest::from_bytes(point.x), Digest::from_bytes(point.y));
         let (x, y) = half(&config.audit.public_key);
         Self {
-            claviger_invitation: 1,
+            format: 1,
             vault: config.vault,
             fingerprint: config.fingerprint,
             store: config.store.clone(),

@@ -66,12 +66,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         let target = target(&config.store)?;
         let parts = open::assemble(config, target, token, context)?;
         let old_key = pin(&parts, args.fingerprint)?;
-        (restore(parts, source, args.accept_rollback, &bar)?.1, old_key)
+        (restore(parts, &source, args.accept_rollback, &bar)?.1, old_key)
     } else {
         record(args, config, context)?;
         let parts = open::all_parts(config, context)?;
         let source = Arc::clone(&parts.store);
-        (restore(parts, source, args.accept_rollback, &bar)?.1, false)
+        (restore(parts, &source, args.accept_rollback, &bar)?.1, false)
     };
     drop(bar);
     if old_key {
@@ -175,7 +175,7 @@ fn elsewhere(args: &Args, context: &Context) -> Result<(), CliError> {
     };
     let bar = Bar::new();
     let parts = open::assemble_joining(&config, target(&config.store)?, &opened);
-    let (vault, done) = restore(parts, source, args.accept_rollback, &bar)?;
+    let (vault, done) = restore(parts, &source, args.accept_rollback, &bar)?;
     drop(bar);
     let public = claviger_audit::public_of(&vault.audit_key()?).map_err(claviger_gate::ApiError::Audit)?;
     let mut config = Config {

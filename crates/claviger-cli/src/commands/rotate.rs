@@ -184,7 +184,9 @@ fn services(args: &ServiceArgs, context: &Context) -> Result<(), CliError> {
             ),
         })?;
     }
-    jobs::erasure_warning(&erasure).iter().for_each(|warning| report::warning(warning));
+    if let Some(warning) = jobs::erasure_warning(&erasure) {
+        report::warning(&warning);
+    }
     Ok(())
 }
 

@@ -98,8 +98,19 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Sets a word at the top.
-    pub(crate) fn set(&mut self, key: &str, value: impl ToString) {
-        self.document[key] = toml_edit::value(value.to_string());
+    pub(crate) fn set(&mut self, key: &str, value: &impl ToString) {
+        // In its own place, with the comment behind it.
+        let fresh = toml_edit::Value::from(value.to_string());
+        match self.document.get_mut(key).and_then(Item::as_value_mut) {
+            Some(present) => {
+                let decor = present.decor().clone();
+                *present = fresh;
+                *present.decor_mut() = decor;
+            }
+            None => {
+                self.document.insert(key, Item::Value(fresh));
+            }
+        }
     }
 
     /// Takes a word at the top out.
@@ -118,7 +129,7 @@ impl Draft {
 
     /// Writes the tokens: the first, and those that stand in for it.
     pub(crate) fn tokens(&mut self, first: &TokenConfig, others: &[TokenConfig]) -> Result<(), CliError> {
-        self.document["token"] = Item::Table(table(first)?);
+        self.document.insert("token", Item::Table(table(first)?));
         self.document.remove("backup-token");
         for token in others {
             self.push("backup-token", token)?;

@@ -110,7 +110,10 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
             let loops: [(&str, [Maker<'_, '_>; 1]); 2] = [("wrap", [&bare_wrap]), ("unwrap", [&bare_unwrap])];
             for (operation, side) in loops {
                 let [rate] = in_turns(1, options.turns, side);
-                println!("module={} scheme={scheme} op={operation} threads=1 bare={rate:.0}", provider.name());
+                println!(
+                    "module={} scheme={scheme} op={operation} threads=1 bare={rate:.0}",
+                    provider.name()
+                );
             }
             return;
         }

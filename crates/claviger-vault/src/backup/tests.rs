@@ -82,16 +82,16 @@ fn a_lost_store_is_restored_and_only_knowingly_where_it_was_newer() {
     };
     let old_kid = kid(&vault);
     let bench = emptied(bench);
-    let refused = restore(bench.parts(), archive(&file), false, &Silent);
+    let refused = restore(bench.parts(), &archive(&file), false, &Silent);
     assert!(matches!(refused, Err(VaultError::RolledBack { .. })), "{refused:?}");
-    let (restored, report) = restore(bench.parts(), archive(&file), true, &Silent).unwrap();
+    let (restored, report) = restore(bench.parts(), &archive(&file), true, &Silent).unwrap();
     assert_eq!((report.from, report.lost_after), (backup.head, Some(seen.epoch)));
     assert!(report.head.epoch > seen.epoch);
     check(&restored);
     check(&bench.open().unwrap());
     assert!(get(&restored, "later").is_err());
     assert_ne!(kid(&restored), old_kid, "every service has a new data key");
-    let again = restore(bench.parts(), archive(&file), true, &Silent);
+    let again = restore(bench.parts(), &archive(&file), true, &Silent);
     assert!(again.is_ok(), "the same again changes nothing, or goes on: {again:?}");
     check(&bench.open().unwrap());
 }
@@ -104,7 +104,7 @@ fn other_hosts_refuse_a_restored_vault_until_they_trust_it() {
     let elsewhere = MemoryAnchor::default();
     *elsewhere.0.lock().unwrap() = *bench.anchor.0.lock().unwrap();
     let bench = emptied(bench);
-    let (restored, report) = restore(bench.parts(), archive(&file), true, &Silent).unwrap();
+    let (restored, report) = restore(bench.parts(), &archive(&file), true, &Silent).unwrap();
     let other = |accept| {
         let mut parts = bench.parts();
         parts.anchors = vec![Box::new(elsewhere.clone())];
@@ -130,8 +130,8 @@ fn an_older_store_that_lies_there_is_gone_on_with_knowingly() {
     bench.put_back(&old);
     assert!(matches!(bench.open(), Err(VaultError::RolledBack { .. })));
     let source = Arc::clone(&bench.store) as Arc<dyn Store>;
-    assert!(restore(bench.parts(), Arc::clone(&source), false, &Silent).is_err());
-    let (accepted, report) = restore(bench.parts(), source, true, &Silent).unwrap();
+    assert!(restore(bench.parts(), &source, false, &Silent).is_err());
+    let (accepted, report) = restore(bench.parts(), &source, true, &Silent).unwrap();
     check(&accepted);
     assert!(report.lost_after.is_some());
     check(&bench.open().unwrap());
@@ -151,10 +151,10 @@ fn a_restoration_that_was_cut_short_is_gone_on_with() {
             bench = emptied(bench);
             *bench.anchor.0.lock().unwrap() = seen;
             bench.store.inject(call, fault());
-            let outcome = restore(bench.parts(), archive(&file), true, &Silent);
+            let outcome = restore(bench.parts(), &archive(&file), true, &Silent);
             let used = bench.store.calls();
             bench.store.restart();
-            let (restored, _) = restore(bench.parts(), archive(&file), true, &Silent)
+            let (restored, _) = restore(bench.parts(), &archive(&file), true, &Silent)
                 .unwrap_or_else(|error| panic!("call {call}: {error}"));
             check(&restored);
             check(&bench.open().unwrap());
@@ -182,7 +182,7 @@ fn a_backup_of_an_earlier_vault_key_is_known() {
 fn an_old_backup_is_wrapped_to_the_recipients_of_today() {
     let (bench, vault, directory, file) = filled();
     vault.backup(&file, &Silent).unwrap();
-    let second = bench.beside(Scheme::EcdhEsA256Kw);
+    let second = Bench::beside(Scheme::EcdhEsA256Kw);
     let proposal = vault.propose(second.token.describe(), None).unwrap();
     let answer = answer_challenge(second.token.as_ref(), bench.pinned.vault, &proposal.challenge).unwrap();
     vault.activate(proposal.recipient, answer, &Silent).unwrap();

@@ -69,7 +69,7 @@ impl Vault {
                 None
             } else {
                 let trees = (snapshot, snapshot);
-                Some(self.reseal(trees, leaf, service, records, &snapshot.recipients()?, draft)?)
+                Some(self.reseal(trees, &leaf, service, records, &snapshot.recipients()?, draft)?)
             };
             let index = index::edit(snapshot, vec![(name, leaf)], draft, self.entropy.as_ref())?;
             Ok(Step::Commit(snapshot.with_index(index), answer))

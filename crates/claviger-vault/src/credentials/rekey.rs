@@ -12,7 +12,7 @@ use crate::{
 };
 use claviger_envelope::DataKey;
 use claviger_types::{Digest, Reference, ServiceName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 impl Vault {
     /// Gives a service a new data key: the number of versions that were sealed again, and whether the bytes of what was
@@ -46,12 +46,14 @@ impl Vault {
             let leaf = snapshot.own_leaf(name)?.ok_or_else(|| no_service(name))?;
             gone = leaf.keys.iter().map(|key| key.kid).collect();
             let place = leaf.name;
-            let leaf = self.rekey(snapshot, snapshot, leaf, &snapshot.recipients()?, draft)?;
+            let leaf = self.rekey(snapshot, snapshot, &leaf, &snapshot.recipients()?, draft)?;
             let sealed = leaf.keys.last().map_or(0, |key| key.seals);
             let index = index::edit(snapshot, vec![(place, Some(leaf))], draft, self.entropy.as_ref())?;
             Ok(Step::Commit(snapshot.with_index(index), sealed))
         })?;
-        gone.iter().for_each(|kid| self.keyring.forget(kid));
+        for kid in &gone {
+            self.keyring.forget(kid);
+        }
         Ok(sealed)
     }
 
@@ -60,11 +62,11 @@ impl Vault {
         &self,
         from: &Snapshot,
         to: &Snapshot,
-        leaf: Leaf,
+        leaf: &Leaf,
         recipients: &[RecipientRecord],
         draft: &mut Draft,
     ) -> Result<Leaf, VaultError> {
-        let service = Service::load(from, &leaf)?;
+        let service = Service::load(from, leaf)?;
         let records = service.all(from)?;
         self.reseal((from, to), leaf, service, records, recipients, draft)
     }
@@ -74,7 +76,7 @@ impl Vault {
     pub(crate) fn reseal(
         &self,
         (from, to): (&Snapshot, &Snapshot),
-        leaf: Leaf,
+        leaf: &Leaf,
         mut service: Service,
         mut records: Vec<CredentialRecord>,
         recipients: &[RecipientRecord],
@@ -87,10 +89,10 @@ impl Vault {
         for record in &mut records {
             let owner = record.clone();
             for version in record.versions.iter_mut().filter(|version| version.object.is_some()) {
-                if !old.contains_key(&version.key) {
-                    old.insert(version.key, self.old_key(from, &leaf, version.key)?);
-                }
-                let Some(under) = old.get(&version.key) else { continue };
+                let under = match old.entry(version.key) {
+                    Entry::Occupied(opened) => opened.into_mut(),
+                    Entry::Vacant(place) => place.insert(self.old_key(from, leaf, version.key)?),
+                };
                 let value = open_under(from, under, leaf.service, &owner, version)?;
                 if let Some(gone) = version.object.take() {
                     draft.replace(&gone);
@@ -104,7 +106,8 @@ impl Vault {
         draft.replace(&leaf.object);
         service.key_is_new(self.clock.now());
         let name = service.name.clone();
-        let mut leaf = Leaf { name: to.index_name(&name)?, keys: vec![key_record], ..leaf };
+        let keys = vec![key_record];
+        let mut leaf = Leaf { name: to.index_name(&name)?, service: leaf.service, object: leaf.object, keys };
         count_seals(&self.keyring, &mut leaf, draft, &name)?;
         leaf.object = service.write_all(to, records, draft, self.entropy.as_ref())?;
         Ok(leaf)

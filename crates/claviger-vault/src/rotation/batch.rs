@@ -108,14 +108,14 @@ impl Vault {
         &self,
         from: &Snapshot,
         to: &Snapshot,
-        leaves: Vec<Leaf>,
+        leaves: &[Leaf],
         draft: &mut Draft,
     ) -> Result<Box<HeadPayload>, VaultError> {
         let recipients = to.recipients()?;
         let gone: Vec<Change> = leaves.iter().map(|leaf| (leaf.name, None)).collect();
-        let made = in_parallel(&leaves, |leaf| {
+        let made = in_parallel(leaves, |leaf| {
             let mut draft = Draft::default();
-            let outcome = self.rekey(from, to, Leaf::clone(leaf), &recipients, &mut draft);
+            let outcome = self.rekey(from, to, leaf, &recipients, &mut draft);
             if outcome.is_err() {
                 self.discard(&draft.staged);
             }

@@ -59,7 +59,7 @@ impl Vault {
             let mut registry = Registry::clone(&*snapshot.registry()?);
             change(&mut registry, self.clock.now())?;
             let recipients = registry.writable(&plan.retiring);
-            self.check_recipients(&recipients)?;
+            check_recipients(&recipients)?;
             let job = Job {
                 id,
                 kind: plan.kind,
@@ -129,9 +129,9 @@ impl Vault {
         let envelope = self.vault_key_envelope(&successor.key, recipients, draft)?;
         payload.roots.insert(0, Root { fingerprint, envelope, index: None });
         let anew = |what, kind, link: &Link, draft: &mut Draft| -> Result<Link, VaultError> {
-            let plain = snapshot.read_sealed(what, kind, link)?;
+            let content = snapshot.read_sealed(what, kind, link)?;
             draft.replace(link);
-            draft.put_sealed_under(&successor.keys.metadata, vault, kind, plain.expose(), entropy)
+            draft.put_sealed_under(&successor.keys.metadata, vault, kind, content.expose(), entropy)
         };
         payload.audit.key = anew("audit key", ObjectKind::AuditKey, &snapshot.payload.audit.key, draft)?;
         if let Some(policy) = &snapshot.payload.policy {
@@ -148,9 +148,10 @@ impl Vault {
             head: snapshot.digest,
             previous: snapshot.payload.succession,
         };
-        match succession::vouch(self.host.as_ref(), registry, &plan.retiring, &record)? {
-            Some(bytes) => payload.succession = Some(draft.put(bytes, entropy)?),
-            None => tracing::warn!("no signer vouches for the new vault key: other hosts have to `trust` it"),
+        if let Some(bytes) = succession::vouch(self.host.as_ref(), registry, &plan.retiring, &record)? {
+            payload.succession = Some(draft.put(bytes, entropy)?);
+        } else {
+            tracing::warn!("no signer vouches for the new vault key: other hosts have to `trust` it");
         }
         Ok(())
     }
@@ -183,28 +184,26 @@ impl Vault {
             Err(error) => Err(error),
         }
     }
+}
 
-    /// Whether a vault may have these recipients: somebody can open it, and every writer can wrap to each of them.
-    fn check_recipients(&self, recipients: &[RecipientRecord]) -> Result<(), VaultError> {
-        let invalid = |reason: String| Err(VaultError::Invalid { reason });
-        if recipients.is_empty() {
-            return invalid(
-                "nobody would be left who can open the vault; enroll another token first".to_owned(),
-            );
-        }
-        if recipients.len() > claviger_envelope::MAX_RECIPIENTS {
-            return invalid(format!("a vault has at most {} recipients", claviger_envelope::MAX_RECIPIENTS));
-        }
-        let mut symmetric = recipients.iter().filter(|record| record.is_symmetric());
-        if let (Some(first), Some(second)) = (symmetric.next(), symmetric.next()) {
-            return invalid(format!(
-                "the keys on the tokens `{}` and `{}` are both secret keys, to which only their own tokens can wrap; at \
-                 most one recipient may be that. `claviger rotate master --scheme ECDH-ES+A256KW` makes one a key pair",
-                first.token_label, second.token_label
-            ));
-        }
-        Ok(())
+/// Whether a vault may have these recipients: somebody can open it, and every writer can wrap to each of them.
+fn check_recipients(recipients: &[RecipientRecord]) -> Result<(), VaultError> {
+    let invalid = |reason: String| Err(VaultError::Invalid { reason });
+    if recipients.is_empty() {
+        return invalid("nobody would be left who can open the vault; enroll another token first".to_owned());
     }
+    if recipients.len() > claviger_envelope::MAX_RECIPIENTS {
+        return invalid(format!("a vault has at most {} recipients", claviger_envelope::MAX_RECIPIENTS));
+    }
+    let mut symmetric = recipients.iter().filter(|record| record.is_symmetric());
+    if let (Some(first), Some(second)) = (symmetric.next(), symmetric.next()) {
+        return invalid(format!(
+            "the keys on the tokens `{}` and `{}` are both secret keys, to which only their own tokens can wrap; at \
+             most one recipient may be that. `claviger rotate master --scheme ECDH-ES+A256KW` makes one a key pair",
+            first.token_label, second.token_label
+        ));
+    }
+    Ok(())
 }
 
 fn count_services(snapshot: &Snapshot) -> Result<u64, VaultError> {

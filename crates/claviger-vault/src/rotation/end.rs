@@ -4,7 +4,7 @@ use super::begin::Plan;
 use crate::{
     BackupInfo, HostInfo, JobInfo, JobKind, JobReport, RecipientInfo, RecipientState, Vault, VaultError,
     draft::Draft,
-    format::{HeadPayload, Job, Registry},
+    format::{HeadPayload, Job, RecipientRecord, Registry},
     snapshot::Snapshot,
 };
 use claviger_types::RecipientId;
@@ -52,7 +52,7 @@ impl Vault {
     }
 
     fn destroy_on_token(&self, registry: &Registry, id: RecipientId) -> Result<(), VaultError> {
-        let scheme = registry.recipient(id).and_then(|record| record.scheme());
+        let scheme = registry.recipient(id).and_then(RecipientRecord::scheme);
         let Some(scheme) = scheme else {
             return Err(VaultError::Invalid {
                 reason: format!("the recipient {id} has no scheme that is known"),

@@ -32,7 +32,7 @@ impl Vault {
         let snapshot = self.fresh()?;
         let old = self.own_record(&snapshot)?;
         let scheme = how.scheme.or_else(|| old.scheme()).unwrap_or(Scheme::EcdhEsA256Kw);
-        self.check_scheme(&snapshot, &old, scheme)?;
+        check_scheme(&snapshot, &old, scheme)?;
 
         let id = RecipientId::random(self.entropy.as_ref())?;
         let token = self.keyring.token();
@@ -74,26 +74,21 @@ impl Vault {
         }
         Err(VaultError::NotARecipient)
     }
+}
 
-    /// A second secret key would be one that not every writer can wrap to.
-    fn check_scheme(
-        &self,
-        snapshot: &Snapshot,
-        old: &RecipientRecord,
-        scheme: Scheme,
-    ) -> Result<(), VaultError> {
-        let other =
-            snapshot.recipients()?.into_iter().find(|record| record.is_symmetric() && record.id != old.id);
-        match other.filter(|_| scheme.is_symmetric()) {
-            None => Ok(()),
-            Some(other) => Err(VaultError::Invalid {
-                reason: format!(
-                    "the key on the token `{}` is a secret key already, and at most one recipient may be that: others \
-                     could not wrap to it. Take a key pair: --scheme ECDH-ES+A256KW",
-                    other.token_label
-                ),
-            }),
-        }
+/// A second secret key would be one that not every writer can wrap to.
+fn check_scheme(snapshot: &Snapshot, old: &RecipientRecord, scheme: Scheme) -> Result<(), VaultError> {
+    let other =
+        snapshot.recipients()?.into_iter().find(|record| record.is_symmetric() && record.id != old.id);
+    match other.filter(|_| scheme.is_symmetric()) {
+        None => Ok(()),
+        Some(other) => Err(VaultError::Invalid {
+            reason: format!(
+                "the key on the token `{}` is a secret key already, and at most one recipient may be that: others \
+                 could not wrap to it. Take a key pair: --scheme ECDH-ES+A256KW",
+                other.token_label
+            ),
+        }),
     }
 }
 

@@ -158,7 +158,7 @@ fn a_service_is_rotated_by_itself() {
 #[test]
 fn a_second_token_opens_alone_and_the_first_is_retired() {
     let (bench, vault) = filled(Scheme::EcdhEsA256Kw, SERVICES);
-    let second = bench.beside(Scheme::EcdhEsA256Kw);
+    let second = Bench::beside(Scheme::EcdhEsA256Kw);
     let proposal = vault.propose(second.token.describe(), None).unwrap();
     assert!(matches!(bench.open_by(&second), Err(VaultError::NotARecipient)), "not before its challenge");
     let wrong = claviger_types::Digest::of(b"a guess");
@@ -190,10 +190,10 @@ fn a_second_token_opens_alone_and_the_first_is_retired() {
 #[test]
 fn at_most_one_recipient_is_a_secret_key() {
     let (bench, vault) = filled(Scheme::A256Kw, 3);
-    let secret = bench.beside(Scheme::A256Kw);
+    let secret = Bench::beside(Scheme::A256Kw);
     let refused = vault.propose(secret.token.describe(), None);
     assert!(matches!(refused, Err(VaultError::Invalid { .. })), "{refused:?}");
-    let pair = bench.beside(Scheme::EcdhEsA256Kw);
+    let pair = Bench::beside(Scheme::EcdhEsA256Kw);
     let proposal = vault.propose(pair.token.describe(), None).unwrap();
     let again = vault.propose(pair.token.describe(), None);
     assert!(matches!(again, Err(VaultError::Invalid { .. })), "the same key twice");

@@ -42,7 +42,7 @@ fn two() -> Two {
             Ok(())
         })
         .unwrap();
-    let other = bench.beside(Scheme::EcdhEsA256Kw);
+    let other = Bench::beside(Scheme::EcdhEsA256Kw);
     let proposal = vault.propose(other.token.describe(), Some(pinned(&second))).unwrap();
     let answer = answer_challenge(other.token.as_ref(), bench.pinned.vault, &proposal.challenge).unwrap();
     vault.activate(proposal.recipient, answer, &Silent).unwrap();
@@ -65,7 +65,6 @@ fn elsewhere(
     (host, Vault::open(parts))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "reads better at every call")]
 fn refused(outcome: Result<Vault, VaultError>, expected: NoSuccession) {
     match outcome {
         Err(VaultError::ForeignFingerprint { why, .. }) => assert_eq!(why, expected),

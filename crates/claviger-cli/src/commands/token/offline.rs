@@ -17,7 +17,7 @@ use claviger_gate::PinnedSigner;
 use claviger_token::{KeyDescription, PublicKey, Uri, pkcs11};
 use claviger_types::{Digest, EcPoint, RecipientId, Scheme, SignerId, VaultId};
 use claviger_vault::answer_challenge;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::json;
 use std::{
     fs::File,
@@ -82,7 +82,8 @@ pub(super) struct ActivateArgs {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Request {
-    claviger_request: u8,
+    #[serde(rename = "claviger-request", deserialize_with = "format_1")]
+    format: u8,
     recipient: RecipientId,
     scheme: String,
     public_key: Vec<String>,
@@ -103,11 +104,13 @@ struct RequestSigner {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Challenge {
-    claviger_challenge: u8,
+    #[serde(rename = "claviger-challenge", deserialize_with = "format_1")]
+    format: u8,
     vault: VaultId,
     recipient: RecipientId,
     scheme: String,
-    challenge: String,
+    #[serde(rename = "challenge")]
+    envelope: String,
 }
 
 pub(super) fn request(args: &RequestArgs, context: &Context) -> Result<(), CliError> {
@@ -126,7 +129,7 @@ pub(super) fn request(args: &RequestArgs, context: &Context) -> Result<(), CliEr
         RequestSigner { id, x: Digest::from_bytes(x), y: Digest::from_bytes(y) }
     });
     let request = Request {
-        claviger_request: 1,
+        format: 1,
         recipient: key.recipient,
         scheme: key.scheme.name().to_owned(),
         public_key: public_key_text(&key)?,
@@ -180,11 +183,11 @@ pub(super) fn propose(request: &Path, context: &Context) -> Result<(), CliError>
     });
     let proposal = context.open_as_owner()?.propose(&key, signer)?;
     print(&Challenge {
-        claviger_challenge: 1,
+        format: 1,
         vault: context.config()?.vault,
         recipient: proposal.recipient,
         scheme: scheme.name().to_owned(),
-        challenge: STANDARD.encode(&proposal.challenge),
+        envelope: STANDARD.encode(&proposal.challenge),
     })?;
     Ok(())
 }
@@ -194,7 +197,7 @@ pub(super) fn answer(args: &AnswerArgs, context: &Context) -> Result<(), CliErro
     let broken =
         || CliError::usage("that is no challenge of `claviger token enroll --request`", "make it again");
     let scheme = Scheme::from_str(&challenge.scheme).map_err(|_| broken())?;
-    let bytes = STANDARD.decode(&challenge.challenge).map_err(|_| broken())?;
+    let bytes = STANDARD.decode(&challenge.envelope).map_err(|_| broken())?;
     let uri = args::token(&args.token)?;
     let found = modules::find(args.module.as_deref(), &uri)?;
     let uri = Uri { pin_file: uri.pin_file, ..found.uri() };
@@ -222,6 +225,14 @@ pub(super) fn activate(args: &ActivateArgs, context: &Context) -> Result<(), Cli
             CliError::usage("the recipient is gone again", "look at `claviger token recipients`")
         })?;
     print(&crate::commands::join::Invitation::new(&config, args.recipient, name.scheme))
+}
+
+/// The one format that there is of these files.
+pub(crate) fn format_1<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    match u8::deserialize(from)? {
+        1 => Ok(1),
+        newer => Err(D::Error::custom(format_args!("it has format {newer}, and this program reads 1"))),
+    }
 }
 
 /// Reads one of these files.

@@ -40,7 +40,7 @@ fn a_change_keeps_comments_and_everything_else() {
     let second = TokenConfig { uri: "pkcs11:token=second".to_owned(), anchor: true, ..before.token.clone() };
     let after = file
         .edit(|draft| {
-            draft.set("next-fingerprint", next);
+            draft.set("next-fingerprint", &next);
             draft.signers(std::slice::from_ref(&signer))?;
             draft.tokens(&before.token, std::slice::from_ref(&second))
         })
@@ -69,12 +69,12 @@ fn what_would_be_no_configuration_is_not_written() {
     let directory = tempfile::tempdir().unwrap();
     let file = file(directory.path());
     let other = file.edit(|draft| {
-        draft.set("vault", "00000000000000000000000000000009");
+        draft.set("vault", &"00000000000000000000000000000009");
         Ok(())
     });
     assert!(other.is_err());
     let nonsense = file.edit(|draft| {
-        draft.set("fingerprint", "none");
+        draft.set("fingerprint", &"none");
         Ok(())
     });
     assert!(nonsense.is_err());
