@@ -74,7 +74,8 @@ fn public_key(victim: &Victim) -> PublicKey {
     let shown = String::from_utf8(output.stdout).unwrap();
     // The token's signer is on the same curve.
     let master = shown.split("Public Key Object").find(|key| {
-        key.lines().any(|line| line.trim().strip_prefix("label:").is_some_and(|label| !label.contains("sign")))
+        key.lines()
+            .any(|line| line.trim().strip_prefix("label:").is_some_and(|label| !label.contains("sign")))
     });
     let point = master.unwrap().lines().find_map(|line| line.trim().strip_prefix("EC_POINT:")).unwrap();
     let point = point.trim().strip_prefix("044104").unwrap();
