@@ -166,7 +166,10 @@ fn help_for_vault(error: &VaultError) -> String {
         VaultError::NotFound { what: Missing::Deleted(_), reference } => {
             return format!("`claviger undelete {}` brings it back", shown(reference));
         }
-        VaultError::NotFound { what: Missing::Version(_) | Missing::Destroyed(_), reference } => {
+        VaultError::NotFound {
+            what: Missing::Version(_) | Missing::Expired(_) | Missing::Destroyed(_),
+            reference,
+        } => {
             return format!("`claviger history {}` shows the versions that there are", shown(reference));
         }
         VaultError::NotFound { what: Missing::Credential, reference } => {
@@ -294,7 +297,11 @@ fn help_for_store(error: &StoreError) -> String {
             "the store is busy, full, read-only or away: see what else uses it and try again"
         }
         StoreError::Ambiguous { .. } => "it may have been written or not: look with `claviger history`, then go on",
-        StoreError::Damaged { .. } => "put a copy of the store back; `claviger verify` then says whether it is whole",
+        StoreError::Damaged { .. } => {
+            "put a copy of the store, or of the backup, in its place; `verify` then says whether it is whole"
+        }
+        StoreError::Exists { .. } => "name another file; what is there is never replaced",
+        StoreError::ReadOnly { .. } => "a backup is not written to: `claviger restore` makes a vault of it",
         StoreError::NewerFormat { .. } => "install a newer claviger",
         StoreError::TooLarge { .. } => "a credential holds at most 1 MiB",
         StoreError::Url { .. } => "write it as sqlite:///absolute/path/vault.db",

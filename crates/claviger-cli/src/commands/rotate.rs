@@ -244,7 +244,17 @@ fn intervals(args: &IntervalArgs, context: &Context) -> Result<(), CliError> {
     if let Some(service) = &args.of {
         let amend = claviger_gate::AmendService { rotate_days: Some(args.service), tags: None };
         api.amend_service(service, &amend)?;
-    } else if args.master.is_some() || args.service.is_some() {
+        let (shown, days) =
+            (Reference { service: service.clone(), name: None }, args.service.unwrap_or_default());
+        if context.json() {
+            return output::print_json(&json!({"service": service.as_str(), "service_days": days}));
+        }
+        return output::print(&format!(
+            "the data key of {} is due after {days} days\n",
+            text::reference(&shown)
+        ));
+    }
+    if args.master.is_some() || args.service.is_some() {
         api.set_intervals(args.master, args.service)?;
     }
     let (master, service) = api.status()?.intervals;

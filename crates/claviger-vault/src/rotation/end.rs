@@ -40,13 +40,21 @@ impl Vault {
         Ok(payload)
     }
 
-    /// Has this host open the vault by the key that follows, where the one it is told to use is on its way out.
+    /// Has this host open the vault by the key that follows on the same token, where the one it is told to use is on its
+    /// way out.
     fn move_on(&self, registry: &Registry, job: &Job) -> Result<(), VaultError> {
-        let retiring = &job.retiring;
-        for record in registry.writable(retiring) {
-            let Some(scheme) = record.scheme() else { continue };
-            let Some(key) = self.keyring.key_of(record.id, scheme)? else { continue };
-            return retiring.iter().try_for_each(|former| self.host.adopt(*former, key.describe()));
+        for former in job.retiring.iter().filter_map(|id| registry.recipient(*id)) {
+            let same_token = |record: &RecipientRecord| {
+                (&record.token_label, &record.token_serial) == (&former.token_label, &former.token_serial)
+            };
+            for record in registry.writable(&job.retiring).into_iter().filter(same_token) {
+                if let Some(scheme) = record.scheme()
+                    && let Some(key) = self.keyring.key_of(record.id, scheme)?
+                {
+                    self.host.adopt(former.id, key.describe())?;
+                    break;
+                }
+            }
         }
         Ok(())
     }

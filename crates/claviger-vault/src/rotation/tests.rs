@@ -307,3 +307,62 @@ fn a_job_that_somebody_alive_carries_on_is_left_to_them() {
     drop(lock);
     vault.rotate_master(RotateMaster::default(), &Silent).unwrap();
 }
+
+/// What a host is told to use is only replaced by a key on the same token.
+#[test]
+fn a_retirement_moves_no_host_to_another_token() {
+    use crate::{Host, PinnedSigner, Pins};
+    use claviger_token::{KeyDescription, Signer};
+    use claviger_types::{Digest, HostId, RecipientId};
+    use std::sync::{Arc, Mutex};
+
+    struct Noting(Arc<crate::MemoryHost>, Mutex<Vec<(RecipientId, RecipientId)>>);
+
+    impl Host for Noting {
+        fn id(&self) -> HostId {
+            self.0.id()
+        }
+        fn name(&self) -> String {
+            self.0.name()
+        }
+        fn pins(&self) -> Result<Pins, VaultError> {
+            self.0.pins()
+        }
+        fn expect(&self, fingerprint: Digest) -> Result<(), VaultError> {
+            self.0.expect(fingerprint)
+        }
+        fn settle(&self, fingerprint: Digest) -> Result<(), VaultError> {
+            self.0.settle(fingerprint)
+        }
+        fn adopt(&self, former: RecipientId, key: &KeyDescription) -> Result<(), VaultError> {
+            self.1.lock().unwrap().push((former, key.recipient));
+            Ok(())
+        }
+        fn believe(&self, signers: &[PinnedSigner]) -> Result<(), VaultError> {
+            self.0.believe(signers)
+        }
+        fn signers(&self) -> Vec<Arc<dyn Signer>> {
+            Vec::new()
+        }
+    }
+
+    let (bench, vault) = filled(Scheme::EcdhEsA256Kw, 3);
+    let second = Bench::beside(Scheme::EcdhEsA256Kw);
+    let proposal = vault.propose(second.token.describe(), None).unwrap();
+    let answer = answer_challenge(second.token.as_ref(), bench.pinned.vault, &proposal.challenge).unwrap();
+    vault.activate(proposal.recipient, answer, &Silent).unwrap();
+    let host = Arc::new(Noting(Arc::clone(&bench.host), Mutex::default()));
+    let open = |token: &Arc<dyn claviger_token::Token>, recipient| {
+        let mut parts = bench.parts();
+        parts.token = Arc::clone(token);
+        parts.pinned.recipient = recipient;
+        parts.host = Arc::clone(&host) as Arc<dyn Host>;
+        Vault::open(parts).unwrap()
+    };
+    let first = bench.pinned.recipient;
+    let report = open(&bench.token, first).rotate_master(RotateMaster::default(), &Silent).unwrap();
+    let made = report.job.made.unwrap();
+    assert_eq!(*host.1.lock().unwrap(), [(first, made)]);
+    open(&second.token, second.recipient).retire(made, Retire::default(), &Silent).unwrap();
+    assert_eq!(host.1.lock().unwrap().len(), 1);
+}

@@ -57,6 +57,9 @@ pub(super) struct EnrollArgs {
     /// Make the vault's secret key a key pair as well
     #[arg(long = "move")]
     make_pair: bool,
+    /// Make a second key on a token that has one already
+    #[arg(long)]
+    again: bool,
     /// A request that `token request` made on another host
     #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "make_pair"])]
     request: Option<PathBuf>,
@@ -108,6 +111,9 @@ pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliErro
     context.config_file()?.check_writable()?;
     let found = modules::find(args.module.as_deref(), &uri)?;
     let api = context.open_as_owner()?;
+    if !args.again {
+        refuse_second_key(api.as_ref(), &found)?;
+    }
     if args.make_pair {
         make_pair(api.as_ref(), context)?;
     }
@@ -133,6 +139,26 @@ fn report(id: RecipientId, done: &claviger_gate::JobReport, context: &Context) -
         return output::print_json(&json!({"recipient": id.to_string(), "job": jobs::as_json(done)}));
     }
     output::print(&format!("recipient {id} is active\n{}", jobs::as_text(done)))
+}
+
+/// Two keys on one token are lost together, so a second one helps nobody.
+fn refuse_second_key(api: &dyn Api, found: &Found) -> Result<(), CliError> {
+    let token = &found.token;
+    let present = api.status()?.recipients.into_iter().find(|info| {
+        info.state == RecipientState::Active
+            && (&info.token_label, &info.token_serial) == (&token.label, &token.serial)
+    });
+    match present {
+        None => Ok(()),
+        Some(info) => Err(CliError::usage(
+            format!(
+                "token `{}` opens the vault already: recipient {}",
+                text::plain(&info.token_label),
+                info.id
+            ),
+            "enroll another token; `claviger rotate master` gives this one a new key, and --again a second one",
+        )),
+    }
 }
 
 /// Makes the vault's secret key a key pair.
