@@ -45,6 +45,7 @@ class Vault:
         self.id = bytes.fromhex(config["vault"])
         self.fingerprint = bytes.fromhex(config["fingerprint"])
         self.recipient = bytes.fromhex(config["token"]["recipient"])
+        self.host = bytes.fromhex(config["host"]["id"])
         self.unwrap = unwrap
         path = unquote(urlparse(config["store"]).path)
         self.db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
@@ -91,7 +92,10 @@ class Vault:
         (head,) = self.db.execute("SELECT bytes FROM head").fetchone()
         message = CoseMessage.decode(head)
         payload = cbor2.loads(message.payload)
+        assert set(payload) == set(range(13)), "other labels than a head has"
         assert payload[1] == self.id and message.phdr[KID] == self.fingerprint
+        # No job is under way: then there is one root.
+        assert payload[9] is None
         [[fingerprint, envelope, index]] = payload[4]
         assert fingerprint == self.fingerprint
         vault_key = self.data_key(envelope, VAULT_KEY_SERVICE, 1, fingerprint)
@@ -103,7 +107,18 @@ class Vault:
         )
         self.names = expand(vault_key, b"claviger/v1/index")
         self.metadata = expand(vault_key, b"claviger/v1/metadata")
+        self.register(payload[5])
         return index
+
+    def register(self, link) -> None:
+        """Who has to do with the vault: this token's key is an active recipient, and the host that wrote is listed."""
+        register = self.sealed(link, "recipients")
+        assert set(register) == set(range(6)), "other labels than the register has"
+        mine = next(recipient for recipient in register[0] if recipient[0] == self.recipient)
+        assert set(mine) == set(range(12)) and mine[6] == 1 and mine[10] is None
+        assert all(set(host) == set(range(4)) for host in register[1])
+        assert any(host[0] == self.host and host[2] == self.fingerprint for host in register[1])
+        assert register[3] > 0 and register[4] > 0
 
     def leaves(self, link, prefix: bytes = b""):
         if link is None:
@@ -121,11 +136,13 @@ class Vault:
     def credentials(self):
         for name, service, link, keys in self.leaves(self.open()):
             record = self.sealed(link, "service")
+            assert set(record) == set(range(6)), "other labels than a service has"
             assert hmac.digest(self.names, record[0].encode(), "sha256") == name
             opened = {n: (kid, self.data_key(envelope, service, n, kid)) for n, kid, _, envelope, _ in keys}
             records = record[3] + [c for page in record[4] for c in self.sealed(page[2], "page")[0]]
             for credential in records:
-                n, link, key, state, _, _ = credential[5][-1]
+                assert set(credential) == set(range(8)), "other labels than a credential has"
+                n, link, key, state, _, _, _ = credential[5][-1]
                 if state == 1:
                     value = self.value(link, opened[key], service, credential[2], n)
                     yield record[0], credential[0], value
