@@ -6,10 +6,10 @@ use aes_gcm::{
 };
 use claviger_envelope::{
     ContentAlg, CredentialContext, DataKey, DataKeyContext, DataKeyEnvelope, EnvelopeError, ObjectContext,
-    ObjectKind, UnverifiedHead, codec as cbor, mac_head, open_credential, open_object, seal_credential,
+    ObjectKind, UnverifiedHead, UnverifiedSuccession, codec as cbor, mac_head, open_credential, open_object, seal_credential,
 };
 use claviger_types::{
-    CredentialId, Fields, Key256, Kind, ObjectId, SeededEntropy, ServiceId, Value, VaultId,
+    CredentialId, EcPoint, Fields, Key256, Kind, ObjectId, SeededEntropy, ServiceId, Value, VaultId,
 };
 
 const VAULT: VaultId = VaultId::from_bytes([1; 16]);
@@ -131,4 +131,14 @@ pub fn head(data: &[u8]) {
     let again =
         mac_head(key().key(), VAULT, &head.fingerprint(), head.payload_unverified()).expect("small enough");
     assert_eq!(again[..again.len() - 32], data[..data.len() - 32]);
+}
+
+/// A succession record that parses is deterministic, is verified by no key that did not sign it, and made again from what
+/// it claims it is the same.
+pub fn succession(data: &[u8]) {
+    let Ok(record) = UnverifiedSuccession::parse(data) else { return };
+    is_deterministic(data);
+    record.verify(&EcPoint { x: [0; 32], y: [0; 32] }).expect_err("a key that did not sign it");
+    let signature = data[data.len() - 64..].try_into().expect("64 bytes");
+    assert_eq!(record.claims_unverified().signed(record.signer(), signature), data);
 }

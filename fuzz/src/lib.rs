@@ -1,13 +1,15 @@
 //! The bodies of the fuzz targets: plain functions that take any bytes and panic if a parser does what it must not.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod envelope;
 mod text;
 mod vault;
 
-pub use envelope::{codec, credential, data_key_envelope, head, sealed_object};
+pub use archive::archive;
+pub use envelope::{codec, credential, data_key_envelope, head, sealed_object, succession};
 pub use text::{legacy_file, legacy_key, legacy_plaintext, reference, token_uri};
-pub use vault::{head_payload, index_node, recipients, service};
+pub use vault::{head_payload, index_node, job, recipients, service};
 
 /// What takes any bytes and must not panic.
 pub type Target = fn(&[u8]);
@@ -19,10 +21,13 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("data_key_envelope", data_key_envelope),
     ("head", head),
     ("sealed_object", sealed_object),
+    ("succession", succession),
     ("head_payload", head_payload),
     ("index_node", index_node),
+    ("job", job),
     ("service", service),
     ("recipients", recipients),
+    ("archive", archive),
     ("reference", reference),
     ("token_uri", token_uri),
     ("legacy_file", legacy_file),

@@ -17,7 +17,12 @@ pub fn service(data: &[u8]) {
     untrusted::service(data);
 }
 
-/// A recipient list.
+/// The register of recipients, hosts and backups.
 pub fn recipients(data: &[u8]) {
     untrusted::recipients(data);
+}
+
+/// The state of a job in a head.
+pub fn job(data: &[u8]) {
+    untrusted::job(data);
 }

@@ -102,6 +102,32 @@ impl World {
         &self.first_uri
     }
 
+    /// Makes one more token and returns its URI, with module and PIN file, and the directory that holds it.
+    pub fn another_token(&self, label: &str) -> (String, PathBuf) {
+        let before = self.token_directories();
+        self.token.add_token(label);
+        let fresh = self.token_directories().into_iter().find(|directory| !before.contains(directory));
+        (
+            self.first_uri.replace(&format!("token={}", softhsm_fixtures::LABEL), &format!("token={label}")),
+            fresh.unwrap_or_else(|| panic!("no token was made")),
+        )
+    }
+
+    /// The directories of the SoftHSM tokens that there are.
+    pub fn token_directories(&self) -> Vec<PathBuf> {
+        let tokens = self.token.home().join("tokens");
+        let entries = fs::read_dir(&tokens).unwrap_or_else(|error| panic!("{}: {error}", tokens.display()));
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    }
+
+    /// The recipients in this state, by id.
+    pub fn recipients(&self, state: &str) -> Vec<String> {
+        let all = self.line("token recipients --json").ok().json();
+        let all = all.as_array().cloned().unwrap_or_default();
+        let fitting = all.iter().filter(|one| one["state"] == state);
+        fitting.filter_map(|one| one["id"].as_str().map(str::to_owned)).collect()
+    }
+
     /// The home directory that the program sees.
     pub fn home(&self) -> &Path {
         &self.home

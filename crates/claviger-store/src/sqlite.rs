@@ -75,8 +75,10 @@ impl SqliteStore {
         let directory = directory_of(path);
         private::make_directories(directory).map_err(|error| unreachable("making the directory", error))?;
         let path = resolve(path)?;
-        // A log that lost its database would be read as the new one's.
-        for taken in files(&path) {
+        // A log that lost its database would be read as the new one's. A lock file, and the note of an erasure that this
+        // store will then make too much of, do no harm.
+        let harmless = [beside(&path, WORK), beside(&path, ERASE)];
+        for taken in files(&path).filter(|file| !harmless.contains(file)) {
             if fs::symlink_metadata(&taken).is_ok() {
                 return Err(StoreError::Exists { location: taken });
             }

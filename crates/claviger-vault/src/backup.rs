@@ -4,7 +4,7 @@ use crate::{
     Accept, Anchor, JobKind, JobReport, MemoryHost, Parts, Pinned, Progress, RecipientState, Seen, Vault,
     VaultError, VerifyReport,
     copy::Copied,
-    format::{BackupRecord, HeadPayload, Job, Restored, encode, head::archive_id},
+    format::{BackupRecord, HeadPayload, Job, Registry, Restored, encode, head::archive_id},
     rotation::Rewrapped,
     verify::PAST_HEAD,
 };
@@ -48,23 +48,37 @@ impl Vault {
     /// Writes everything into a new file.
     pub fn backup(&self, file: &Path, progress: &dyn Progress) -> Result<BackupReport, VaultError> {
         let mut writer = ArchiveWriter::create(file)?;
-        let copied = self
-            .copy(&mut |objects| Ok(objects.iter().try_for_each(|object| writer.put(object))?), progress)?;
-        let Copied { head, seen, fingerprint, recipients, services } = copied;
-        let summary = writer.finish(&head)?;
-        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let made = self.clock.now();
+        let record = self.note_backup(file)?;
+        let written = self
+            .copy(&mut |objects| Ok(objects.iter().try_for_each(|object| writer.put(object))?), progress)
+            .and_then(|copied| Ok((writer.finish(&copied.head)?, copied)));
+        if written.is_err() {
+            // A backup that is on record and was never made would only frighten; that it stays there is no harm.
+            let forget = |registry: &mut Registry| {
+                registry.backups.retain(|backup| *backup != record);
+                Ok(())
+            };
+            let _ = self.change_registry(&forget);
+        }
+        let (summary, Copied { seen, fingerprint, services, .. }) = written?;
+        Ok(BackupReport { head: seen, fingerprint, objects: summary.objects, services, bytes: summary.bytes })
+    }
+
+    /// Puts a backup on record before it is made, so that it holds its own record and nothing is newer than it.
+    fn note_backup(&self, file: &Path) -> Result<BackupRecord, VaultError> {
+        let snapshot = self.fresh()?;
+        let record = BackupRecord {
+            made: self.clock.now(),
+            file: file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            epoch: snapshot.payload.epoch + 1,
+            fingerprint: snapshot.root.fingerprint,
+            recipients: snapshot.recipients()?.iter().map(|record| record.id).collect(),
+        };
         self.change_registry(&|registry| {
-            registry.note_backup(BackupRecord {
-                made,
-                file: name.clone(),
-                epoch: seen.epoch,
-                fingerprint,
-                recipients: recipients.clone(),
-            });
+            registry.note_backup(record.clone());
             Ok(())
         })?;
-        Ok(BackupReport { head: seen, fingerprint, objects: summary.objects, services, bytes: summary.bytes })
+        Ok(record)
     }
 
     /// Another store of this vault, opened by the same token to be looked at: a backup, say. It may be under any vault

@@ -83,7 +83,7 @@ pub(crate) fn check(
         ));
     }
     if descends(store, head, digest, &seen)? != Some(true) {
-        let restored = head.restored.filter(|restored| restored.at > seen.epoch).map(|restored| {
+        let restored = head.restored.filter(|restored| restored.from < seen.epoch).map(|restored| {
             format!("; it says that it was restored from a backup of epoch {}", restored.from)
         });
         return rolled_back(format!(

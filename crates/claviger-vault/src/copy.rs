@@ -10,7 +10,7 @@ use crate::{
     succession,
 };
 use claviger_store::Object;
-use claviger_types::{Digest, Link, ObjectId, RecipientId};
+use claviger_types::{Digest, Link, ObjectId};
 use std::collections::HashSet;
 
 /// How often a copy goes on from a fresher head, because what it wanted to read was replaced meanwhile.
@@ -21,7 +21,6 @@ pub(crate) struct Copied {
     pub(crate) head: Vec<u8>,
     pub(crate) seen: Seen,
     pub(crate) fingerprint: Digest,
-    pub(crate) recipients: Vec<RecipientId>,
     pub(crate) services: u64,
 }
 
@@ -104,7 +103,6 @@ fn copy_from(
         head: snapshot.bytes.as_ref().clone(),
         seen: Seen { epoch: payload.epoch, digest: snapshot.digest },
         fingerprint: snapshot.root.fingerprint,
-        recipients: snapshot.recipients()?.iter().map(|record| record.id).collect(),
         services,
     })
 }

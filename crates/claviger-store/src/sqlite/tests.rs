@@ -84,13 +84,21 @@ fn creating_refuses_what_is_there() {
     assert!(matches!(SqliteStore::create(&path), Err(StoreError::Exists { location }) if location == path));
     assert_eq!(store.head().unwrap().as_deref(), Some(b"1".as_slice()));
     // The log of a database that is gone would be taken for the new one's.
-    for suffix in ["-wal", "-shm", "-journal", "-work", "-erase"] {
+    for suffix in ["-wal", "-shm", "-journal"] {
         let other = directory.path().join("other.db");
         let left_over = beside(&other, suffix);
         fs::write(&left_over, b"").unwrap();
         let refused = SqliteStore::create(&other);
         assert!(matches!(refused, Err(StoreError::Exists { location }) if location == left_over));
         fs::remove_file(&left_over).unwrap();
+    }
+    // What a lost database leaves besides stands in nobody's way.
+    for suffix in ["-work", "-erase"] {
+        let other = directory.path().join(format!("other{suffix}.db"));
+        let left_over = beside(&other, suffix);
+        fs::write(&left_over, b"").unwrap();
+        fs::set_permissions(&left_over, fs::Permissions::from_mode(0o600)).unwrap();
+        SqliteStore::create(&other).unwrap();
     }
 }
 

@@ -67,6 +67,7 @@ fn a_damaged_vault_is_not_backed_up_as_if_it_were_whole() {
     bench.store.tamper(index.id, None);
     let fresh = bench.open().unwrap();
     assert!(matches!(fresh.backup(&file, &Silent), Err(VaultError::Object { .. })));
+    assert_eq!(fresh.fresh().unwrap().registry().unwrap().backups, [], "and none is on record");
     assert!(!file.exists());
 }
 
@@ -74,6 +75,7 @@ fn a_damaged_vault_is_not_backed_up_as_if_it_were_whole() {
 fn a_lost_store_is_restored_and_only_knowingly_where_it_was_newer() {
     let (bench, vault, _directory, file) = filled();
     let backup = vault.backup(&file, &Silent).unwrap();
+    assert_eq!(backup.head, vault.head().unwrap(), "nothing is newer than it");
     set(&vault, "later", "value").unwrap();
     let seen = vault.head().unwrap();
     let kid = |vault: &Vault| {
