@@ -6,7 +6,8 @@ use aes_gcm::{
 };
 use claviger_envelope::{
     ContentAlg, CredentialContext, DataKey, DataKeyContext, DataKeyEnvelope, EnvelopeError, ObjectContext,
-    ObjectKind, UnverifiedHead, UnverifiedSuccession, codec as cbor, mac_head, open_credential, open_object, seal_credential,
+    ObjectKind, UnverifiedHead, UnverifiedSuccession, codec as cbor, mac_head, open_credential, open_object,
+    seal_credential,
 };
 use claviger_types::{
     CredentialId, EcPoint, Fields, Key256, Kind, ObjectId, SeededEntropy, ServiceId, Value, VaultId,
