@@ -1,5 +1,8 @@
-//! Commands that are killed at any of their writes. A new command that writes gets an entry in [`SCENARIOS`].
+//! Commands that are killed at any of their writes. A new command that writes gets an entry in [`SCENARIOS`],
+//! or in [`keys::SCENARIOS`].
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test that cannot go on has failed.
+
+mod keys;
 
 use claviger_tests::{
     Run, World,
@@ -13,6 +16,7 @@ use std::fs;
 const SCENARIOS: [Scenario; 5] = [
     Scenario {
         name: "set-service",
+        starts_broken: false,
         prepare: bystanders,
         command: |world| world.line("set new --stdin").stdin("value"),
         readable: |world| {
@@ -23,6 +27,7 @@ const SCENARIOS: [Scenario; 5] = [
     },
     Scenario {
         name: "set-version",
+        starts_broken: false,
         prepare: |world| {
             bystanders(world);
             world.set("svc", "old");
@@ -37,6 +42,7 @@ const SCENARIOS: [Scenario; 5] = [
     },
     Scenario {
         name: "destroy",
+        starts_broken: false,
         prepare: |world| {
             bystanders(world);
             world.set("svc/a", "to be destroyed");
@@ -57,6 +63,7 @@ const SCENARIOS: [Scenario; 5] = [
     },
     Scenario {
         name: "import",
+        starts_broken: false,
         prepare: |world| {
             bystanders(world);
             let old: Value = serde_json::from_slice(&fs::read(legacy("typical.json")).unwrap()).unwrap();
@@ -78,6 +85,7 @@ const SCENARIOS: [Scenario; 5] = [
     },
     Scenario {
         name: "gc",
+        starts_broken: false,
         prepare: |world| {
             bystanders(world);
             let junk = "INSERT INTO object (id, created, bytes) VALUES (randomblob(16), 0, randomblob(9000))";
@@ -92,7 +100,8 @@ const SCENARIOS: [Scenario; 5] = [
 
 #[test]
 fn a_command_that_is_killed_at_any_write_leaves_the_old_or_the_new() {
-    crash::run(&SCENARIOS);
+    let all: Vec<Scenario> = SCENARIOS.into_iter().chain(keys::SCENARIOS).collect();
+    crash::run(&all);
 }
 
 /// Credentials that no scenario touches.

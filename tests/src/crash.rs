@@ -27,6 +27,8 @@ const WRITES: &str = "trace=write,writev,pwrite64,pwritev,pwritev2,fsync,fdatasy
 pub struct Scenario {
     /// Its name, for choosing it.
     pub name: &'static str,
+    /// Whether the command finds a vault that is damaged or gone: then only what it leaves in the end must be whole.
+    pub starts_broken: bool,
     /// Makes what is there before the command, in a world with a vault.
     pub prepare: fn(&World),
     /// The command. Run again after it was killed, it must succeed.
@@ -35,6 +37,18 @@ pub struct Scenario {
     pub readable: fn(&World),
     /// The command has done what it should.
     pub finished: fn(&World),
+}
+
+impl Scenario {
+    /// A scenario in a vault that is whole at any time, whose command is still to be named.
+    pub const fn whole(
+        name: &'static str,
+        prepare: fn(&World),
+        readable: fn(&World),
+        finished: fn(&World),
+    ) -> Self {
+        Self { name, starts_broken: false, prepare, command: |world| world.line("help"), readable, finished }
+    }
 }
 
 /// The `n`th call of this name by any one thread.
@@ -132,7 +146,11 @@ impl<'a> Prepared<'a> {
         mend_token(&self.world, &world);
 
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            check(scenario, &world);
+            if scenario.starts_broken {
+                (scenario.readable)(&world);
+            } else {
+                check(scenario, &world);
+            }
             (scenario.command)(&world).ok();
             (scenario.finished)(&world);
             check(scenario, &world);
