@@ -105,8 +105,8 @@ fn a_retired_token_with_an_old_copy_reads_nothing_written_later() {
     let envelopes: Vec<Vec<u8>> =
         envelopes.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert!(envelopes.len() > 5);
-    let named = |bytes: &Vec<u8>| bytes.windows(16).any(|window| window == id);
-    assert!(!envelopes.iter().any(named), "an envelope still names the retired recipient");
+    let names_it = |bytes: &Vec<u8>| bytes.windows(16).any(|window| window == id);
+    assert!(!envelopes.iter().any(names_it), "an envelope still names the retired recipient");
     check_others(&world);
 }
 

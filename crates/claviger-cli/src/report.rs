@@ -273,6 +273,13 @@ fn help_for_token(error: &TokenError) -> &'static str {
         TokenError::CorruptWrappedKey => {
             "`claviger verify` names what is damaged; a copy of the store from before has the right bytes"
         }
+        TokenError::TokenFull => {
+            "remove what is not needed from the token with its own tool, and run it again"
+        }
+        TokenError::AnchorUnusable { .. } => {
+            "somebody else wrote there: where you know the vault's head to be right, `claviger trust --head DIGEST` sets the \
+             anchor anew"
+        }
         TokenError::TouchTimeout => "run it again and touch the token when it blinks",
         TokenError::ModuleUnusable { .. } => {
             "check module-path in the token's URI, or --module; Debian's SoftHSM is \

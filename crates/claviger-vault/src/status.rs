@@ -2,7 +2,7 @@
 
 use crate::{
     BackupInfo, Due, HostInfo, JobInfo, RecipientInfo, RecipientState, Status, Vault, VaultError,
-    format::{CredentialRecord, Registry},
+    format::{CredentialRecord, Registry, head::MILESTONE},
     index,
     keys::MOST_USES,
     pages::Service,
@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// From this share of the most uses on, a key is warned of.
 const WARN_AT: u64 = MOST_USES / 8 * 7;
+
+/// An anchor that is raised to each milestone is never further behind.
+const MOST_BEHIND: u64 = 2 * MILESTONE;
 
 impl Vault {
     /// The state of the vault at large.
@@ -46,6 +49,16 @@ impl Vault {
             if let Some(job) = &job {
                 let job = JobInfo::of(job);
                 warnings.push(format!("a job is under way, or was left behind: {job}; `claviger rotate resume` finishes it"));
+            }
+            for anchor in &self.anchors {
+                let seen = anchor.read()?.map_or(0, |seen| seen.epoch);
+                let behind = snapshot.payload.epoch.saturating_sub(seen);
+                if behind > MOST_BEHIND {
+                    warnings.push(format!(
+                        "the anchor {} is {behind} commits behind: is there room left for it?",
+                        anchor.location()
+                    ));
+                }
             }
             if pending {
                 warnings.push(

@@ -207,25 +207,19 @@ fn master(args: &MasterArgs, context: &Context) -> Result<(), CliError> {
         RotateMaster { scheme: args.scheme, compromised: args.compromised, destroy_old: args.destroy_old };
     let done = api.rotate_master(how, &bar)?;
     drop(bar);
-    jobs::print(&done, context.json())?;
-    if args.compromised {
-        to_be_changed(api.as_ref(), context)?;
-    }
-    Ok(())
+    let to_change = to_be_changed(api.as_ref(), args.compromised)?;
+    jobs::print(&done, to_change.as_deref(), context.json())
 }
 
-/// Lists the credentials that whoever had the old key may have read.
-pub(super) fn to_be_changed(api: &dyn claviger_gate::Api, context: &Context) -> Result<(), CliError> {
-    if context.json() {
-        // The list is one `claviger list --json` away, and a second value would spoil the first.
-        return Ok(());
+/// The credentials that whoever had the old key may have read.
+pub(super) fn to_be_changed(
+    api: &dyn claviger_gate::Api,
+    compromised: bool,
+) -> Result<Option<Vec<Reference>>, CliError> {
+    if !compromised {
+        return Ok(None);
     }
-    let all = api.list(None)?;
-    let lines = all.iter().map(|info| format!("  {}", text::reference(&info.reference())));
-    output::print(&format!(
-        "Change these at their issuers, because whoever had the key may have read them:\n{}",
-        text::lines(lines)
-    ))
+    Ok(Some(api.list(None)?.iter().map(claviger_gate::CredentialInfo::reference).collect()))
 }
 
 fn resume(context: &Context) -> Result<(), CliError> {
@@ -233,7 +227,7 @@ fn resume(context: &Context) -> Result<(), CliError> {
     let done = context.open_as_owner()?.resume(&bar)?;
     drop(bar);
     match done {
-        Some(done) => jobs::print(&done, context.json()),
+        Some(done) => jobs::print(&done, None, context.json()),
         None if context.json() => output::print_json(&json!({"resumed": false})),
         None => output::print("nothing was left behind\n"),
     }

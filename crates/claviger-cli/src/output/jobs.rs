@@ -195,12 +195,28 @@ pub(crate) fn recipient_text(recipient: &RecipientInfo) -> String {
     )
 }
 
-/// Prints a job's report.
-pub(crate) fn print(report: &JobReport, json: bool) -> Result<(), crate::error::CliError> {
+/// Prints a job's report, and where somebody else may have read what was under the old key, what to change at its issuer.
+pub(crate) fn print(
+    report: &JobReport,
+    to_change: Option<&[Reference]>,
+    json: bool,
+) -> Result<(), crate::error::CliError> {
     if json {
-        super::print_json(&as_json(report))?;
+        let mut shown = as_json(report);
+        if let (Value::Object(members), Some(references)) = (&mut shown, to_change) {
+            let list: Vec<_> = references.iter().map(ToString::to_string).collect();
+            members.insert("change_at_issuer".to_owned(), list.into());
+        }
+        super::print_json(&shown)?;
     } else {
         super::print(&as_text(report))?;
+        if let Some(references) = to_change {
+            let lines = references.iter().map(|reference| format!("  {}", text::reference(reference)));
+            super::print(&format!(
+                "Change these at their issuers, because whoever had the key may have read them:\n{}",
+                text::lines(lines)
+            ))?;
+        }
     }
     for warning in warnings(report) {
         crate::report::warning(&warning);

@@ -2,7 +2,7 @@
 
 use super::{Anchor, Seen, lock};
 use crate::VaultError;
-use claviger_token::AnchorSlot;
+use claviger_token::{AnchorSlot, TokenError};
 use claviger_types::{HostId, VaultId};
 use std::{
     fs::File,
@@ -76,7 +76,17 @@ impl TokenAnchor {
             None if !create => {
                 Err(VaultError::RolledBack { what: format!("the anchor on {} is gone", self.location()) })
             }
-            _ => self.write(to),
+            present => match self.write(to) {
+                // A full token keeps what it has: the vault stays in use, and `status` says how far behind this is.
+                Err(VaultError::Token(TokenError::TokenFull)) if present.is_some() => {
+                    tracing::warn!(
+                        location = self.location(),
+                        "the token is full: its anchor stays where it is"
+                    );
+                    Ok(())
+                }
+                written => written,
+            },
         }
     }
 

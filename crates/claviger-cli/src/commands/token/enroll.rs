@@ -264,11 +264,8 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
     forget(recipient.id, context)?;
     match done {
         Some(done) => {
-            jobs::print(&done, context.json())?;
-            if args.compromised {
-                crate::commands::rotate::to_be_changed(api.as_ref(), context)?;
-            }
-            Ok(())
+            let to_change = crate::commands::rotate::to_be_changed(api.as_ref(), args.compromised)?;
+            jobs::print(&done, to_change.as_deref(), context.json())
         }
         None if context.json() => output::print_json(&json!({"withdrawn": recipient.id.to_string()})),
         None => output::print(&format!("the proposed recipient {} is withdrawn\n", recipient.id)),
@@ -367,11 +364,6 @@ pub(crate) fn move_master(
     let done = api.retire(old, retire, &bar)?;
     drop(bar);
     forget(old, context)?;
-    if let Some(done) = done {
-        jobs::print(&done, context.json())?;
-    }
-    if how.compromised {
-        crate::commands::rotate::to_be_changed(api.as_ref(), context)?;
-    }
-    Ok(())
+    let to_change = crate::commands::rotate::to_be_changed(api.as_ref(), how.compromised)?;
+    done.map_or(Ok(()), |done| jobs::print(&done, to_change.as_deref(), context.json()))
 }

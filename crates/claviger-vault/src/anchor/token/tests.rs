@@ -82,3 +82,40 @@ fn sixteen_raisers_leave_the_highest() {
     });
     assert_eq!(lab.anchor().read().unwrap(), Some(seen(159)));
 }
+
+/// A slot on a token that has no more room.
+struct Full(SoftwareAnchors);
+
+impl AnchorSlot for Full {
+    fn location(&self) -> String {
+        self.0.location()
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<Vec<u8>>, TokenError> {
+        self.0.read(name)
+    }
+
+    fn write(&self, _name: &str, _value: &[u8]) -> Result<(), TokenError> {
+        Err(TokenError::TokenFull)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), TokenError> {
+        self.0.remove(name)
+    }
+}
+
+#[test]
+fn a_full_token_keeps_its_anchor_and_the_vault_in_use() {
+    let lab = Lab::new();
+    let full = TokenAnchor::new(
+        Arc::new(Full(SoftwareAnchors::clone(&lab.slot))),
+        lab.vault,
+        lab.host,
+        lab.directory.path().join("lock"),
+    );
+    let none = full.raise(seen(1), true);
+    assert!(matches!(none, Err(VaultError::Token(TokenError::TokenFull))), "none at all is another thing");
+    lab.anchor().raise(seen(1), true).unwrap();
+    full.raise(seen(64), false).unwrap();
+    assert_eq!(full.read().unwrap(), Some(seen(1)));
+}
