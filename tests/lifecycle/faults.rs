@@ -165,7 +165,7 @@ fn a_configuration_that_cannot_be_written_is_said_before_anything_changes() {
     fs::create_dir(&lock).unwrap();
     world
         .line("rotate master --compromised")
-        .fails(1, &["cannot be written", "help: see that the configuration"]);
+        .fails(1, &["cannot write", "config.lock", "help: check the path"]);
     let (uri, _) = world.another_token("backup");
     world.run(["token", "enroll", "--token", &uri]).fails(1, &["cannot write"]);
     fs::remove_dir(&lock).unwrap();

@@ -1,6 +1,7 @@
 //! The life of keys, by the whole program on real tokens and a real SQLite file.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test that cannot go on has failed.
 
+mod anchors;
 mod backups;
 mod erasure;
 mod faults;

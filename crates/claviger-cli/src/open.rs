@@ -22,17 +22,27 @@ use std::sync::Arc;
 
 /// The vault that the configuration names, behind its gate.
 pub(crate) fn vault(config: &Config, context: &Context) -> Result<Box<dyn Api>, CliError> {
-    gate(Vault::open(all_parts(config, context)?)?, config, context)
+    let vault = Vault::open(all_parts(config, context)?)?;
+    if vault.fingerprint()? != config.fingerprint {
+        // A succession was followed: the signers of whoever was retired by it are believed no more.
+        believe(&vault);
+    }
+    gate(vault, config, context)
 }
 
 /// The same, after this host has pinned the signers that the vault names.
 pub(crate) fn vault_as_owner(config: &Config, context: &Context) -> Result<Box<dyn Api>, CliError> {
     let vault = Vault::open(all_parts(config, context)?)?;
+    believe(&vault);
+    gate(vault, config, context)
+}
+
+/// Pins the signers that the vault names.
+fn believe(vault: &Vault) {
     if let Err(error) = vault.believe_signers() {
         // A configuration of the whole machine may not be this user's to write.
         tracing::info!(%error, "the signers that the vault names were not pinned");
     }
-    gate(vault, config, context)
 }
 
 /// The same by another of this host's tokens than this one.
@@ -56,7 +66,9 @@ pub(crate) fn trusting(config: &Config, context: &Context, head: Digest) -> Resu
     let parts = all_parts(config, context)?;
     // On record before it happens: from then on the anchors no longer show that it did.
     record("trust", format!("head {head}"), config, context)?;
-    gate(Vault::open_accepting(parts, Accept::Trust(head))?, config, context)
+    let vault = Vault::open_accepting(parts, Accept::Trust(head))?;
+    believe(&vault);
+    gate(vault, config, context)
 }
 
 /// The same with the vault key that an administrator vouches for, which is pinned if the vault opens by it.
@@ -66,25 +78,36 @@ pub(crate) fn trusting_key(
     fingerprint: Digest,
     head: Option<Digest>,
 ) -> Result<Box<dyn Api>, CliError> {
+    if config.fingerprint == fingerprint && head.is_none() {
+        return Err(CliError::usage(
+            "this host trusts that vault key already",
+            "nothing was changed; `claviger status` shows the vault's fingerprint",
+        ));
+    }
     let parts = all_parts(config, context)?;
     record("trust", format!("fingerprint {fingerprint}"), config, context)?;
     let host = Arc::clone(&parts.host);
     host.expect(fingerprint)?;
-    let accept = head.map_or(Accept::Anchored, Accept::Trust);
-    match Vault::open_accepting(parts, accept) {
-        Ok(vault) if vault.fingerprint()? == fingerprint => {
-            host.settle(fingerprint)?;
-            gate(vault, config, context)
-        }
-        outcome => {
-            host.settle(config.fingerprint)?;
-            let vault = outcome?;
-            Err(CliError::usage(
-                format!("the vault's fingerprint is {}, not {fingerprint}", vault.fingerprint()?),
-                "nothing was changed: this host trusts the vault key already",
-            ))
+    let opened = Vault::open_accepting(parts, head.map_or(Accept::Anchored, Accept::Trust));
+    let right =
+        opened.as_ref().is_ok_and(|vault| vault.fingerprint().is_ok_and(|found| found == fingerprint));
+    if !right {
+        // As it was before, a successor that was expected included.
+        host.settle(config.fingerprint)?;
+        if let Some(expected) = config.next_fingerprint {
+            host.expect(expected)?;
         }
     }
+    let vault = opened?;
+    if !right {
+        return Err(CliError::usage(
+            format!("the vault's fingerprint is {}, not {fingerprint}", vault.fingerprint()?),
+            "nothing was changed",
+        ));
+    }
+    host.settle(fingerprint)?;
+    believe(&vault);
+    gate(vault, config, context)
 }
 
 /// Puts on record what an administrator overrides.
@@ -123,20 +146,31 @@ pub(crate) fn token(config: &Config, context: &Context) -> Result<Opened, CliErr
     open_entry(&config.token, context)
 }
 
-/// The first of this host's tokens that is there. A key that was rotated away, and whose successor the configuration does
-/// not know yet, is looked for by the names in the vault's head.
+/// The first of this host's tokens that is there and whose key is a recipient. A key that was rotated away, and whose
+/// successor the configuration does not know yet, is looked for by the names in the vault's head.
 pub(crate) fn token_of(
     config: &Config,
     context: &Context,
     store: &dyn Store,
     without: Option<RecipientId>,
 ) -> Result<Opened, CliError> {
-    let mut first_error = None;
+    let (mut first_error, mut retired) = (None, None);
+    // Only a hint, for which another token is taken: what it opens proves itself by the vault key that is pinned.
+    let named = if config.backup_tokens.is_empty() { Vec::new() } else { Vault::recipients_in(store)? };
     let mut entries = std::iter::once(&config.token).chain(&config.backup_tokens);
     let wanted = |entry: &&TokenConfig| without != Some(entry.recipient);
     for entry in entries.by_ref().filter(wanted) {
         match open_entry(entry, context).or_else(|error| successor(entry, context, store, error)) {
+            Ok(opened) if !has_a_key(&opened, &named) => {
+                retired.get_or_insert(opened);
+            }
             Ok(opened) => {
+                if let Some(opened) = &retired {
+                    report::note(&format!(
+                        "the key on token `{}` is no recipient of this vault any more",
+                        text::plain(&claviger_token::Token::describe(opened.token.as_ref()).token_label)
+                    ));
+                }
                 if let Some(error) = &first_error {
                     let label = &claviger_token::Token::describe(opened.token.as_ref()).token_label;
                     report::warning(&format!(
@@ -153,12 +187,22 @@ pub(crate) fn token_of(
             Err(error) => return Err(error),
         }
     }
+    if let Some(opened) = retired {
+        return Ok(opened);
+    }
     Err(first_error.unwrap_or_else(|| {
         CliError::usage(
             "no other token of this host opens the vault",
             "enroll another one first: claviger token enroll --token URI",
         )
     }))
+}
+
+/// Whether a token has the key of one of the recipients that are named, as far as any are.
+fn has_a_key(opened: &Opened, named: &[(RecipientId, Scheme)]) -> bool {
+    use claviger_token::Token as _;
+    let has = |id, scheme| opened.entry.recipient == id || opened.token.sibling(id, scheme).is_ok();
+    named.is_empty() || named.iter().any(|(id, scheme)| has(*id, *scheme))
 }
 
 fn first_line(error: &CliError) -> String {

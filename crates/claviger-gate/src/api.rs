@@ -97,6 +97,9 @@ pub trait Api: Send + Sync {
         progress: &dyn Progress,
     ) -> Result<(BackupReport, Rewrapped), ApiError>;
 
+    /// Takes backups of this name off the record, because they are destroyed; how many there were.
+    fn forget_backup(&self, name: &str) -> Result<usize, ApiError>;
+
     /// Mends from a backup what is damaged.
     fn repair(&self, backup: &Path, progress: &dyn Progress) -> Result<RepairReport, ApiError>;
 

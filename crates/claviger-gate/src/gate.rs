@@ -275,6 +275,10 @@ impl Api for Gate {
         self.change(call, |vault| rewrap_in_scratch(vault, old, new, progress), |_| None)
     }
 
+    fn forget_backup(&self, name: &str) -> Result<usize, ApiError> {
+        self.change(overall("backup forget", Action::Admin), |vault| vault.forget_backup(name), |_| None)
+    }
+
     fn repair(&self, backup: &Path, progress: &dyn Progress) -> Result<RepairReport, ApiError> {
         let mend = |vault: &Vault| {
             let backup = vault.beside(Arc::new(ArchiveStore::open(backup)?))?;

@@ -6,6 +6,7 @@ use crate::{
     copy::Copied,
     format::{BackupRecord, HeadPayload, Job, Registry, Restored, encode, head::archive_id},
     rotation::Rewrapped,
+    rotation::count_services,
     verify::PAST_HEAD,
 };
 use claviger_envelope::{UnverifiedHead, mac_head};
@@ -81,6 +82,16 @@ impl Vault {
         Ok(record)
     }
 
+    /// Takes backups of this name off the record, because they are destroyed; how many there were.
+    pub fn forget_backup(&self, name: &str) -> Result<usize, VaultError> {
+        let count = self.fresh()?.registry()?.backups.iter().filter(|backup| backup.file == name).count();
+        self.change_registry(&|registry| {
+            registry.backups.retain(|backup| backup.file != name);
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
     /// Another store of this vault, opened by the same token to be looked at: a backup, say. It may be under any vault
     /// key that this vault has had.
     pub fn beside(&self, store: Arc<dyn Store>) -> Result<Self, VaultError> {
@@ -125,6 +136,8 @@ impl Vault {
         copy.accept = Accept::Anchored;
         let rewrapped = copy.rewrap_like(&self.fresh()?.recipients()?, progress)?;
         let report = copy.backup(new, progress)?;
+        // The copy's own register names it, and so must that of the vault in use.
+        self.note_backup(new)?;
         Ok((report, rewrapped))
     }
 }
@@ -159,6 +172,26 @@ fn put_missing(target: &dyn Store, objects: &[Object]) -> Result<(), VaultError>
     Ok(target.put(&missing)?)
 }
 
+/// Whether a backup opens by what is meant and pinned, before anything is made for it.
+pub fn can_restore(parts: &Parts, source: &Arc<dyn Store>) -> Result<(), VaultError> {
+    looking_at(parts, source).map(drop)
+}
+
+fn looking_at(parts: &Parts, source: &Arc<dyn Store>) -> Result<Vault, VaultError> {
+    Vault::open_accepting(
+        Parts {
+            store: Arc::clone(source),
+            token: Arc::clone(&parts.token),
+            entropy: Arc::clone(&parts.entropy),
+            clock: Arc::clone(&parts.clock),
+            anchors: Vec::new(),
+            pinned: parts.pinned,
+            host: Arc::new(MemoryHost::new(parts.host.id(), parts.host.pins()?.fingerprints)),
+        },
+        Accept::Inspect,
+    )
+}
+
 /// Restores a vault from a backup, or has the older store that lies there stand where it is its own backup.
 ///
 /// Everything in the source is read first; a damaged one is refused. The new head's epoch is above every anchor that can
@@ -170,18 +203,7 @@ pub fn restore(
     accept_rollback: bool,
     progress: &dyn Progress,
 ) -> Result<(Vault, RestoreReport), VaultError> {
-    let looking = Vault::open_accepting(
-        Parts {
-            store: Arc::clone(source),
-            token: Arc::clone(&parts.token),
-            entropy: Arc::clone(&parts.entropy),
-            clock: Arc::clone(&parts.clock),
-            anchors: Vec::new(),
-            pinned: parts.pinned,
-            host: Arc::new(MemoryHost::new(parts.host.id(), parts.host.pins()?.fingerprints)),
-        },
-        Accept::Inspect,
-    )?;
+    let looking = looking_at(&parts, source)?;
     let found = looking.verify(progress)?;
     // No host follows the chain to before a restoration, so what is lost of it is lost no more than it was.
     if let Some(damage) = found.damage.iter().find(|damage| damage.what != PAST_HEAD) {
@@ -195,7 +217,7 @@ pub fn restore(
     let seen = if let Some(seen) = resumed {
         seen
     } else {
-        let highest = highest(&parts.anchors)?;
+        let highest = highest(&parts.anchors, accept_rollback)?;
         lost_after = highest.filter(|epoch| *epoch > from.epoch);
         if let (Some(epoch), false) = (lost_after, accept_rollback) {
             return Err(VaultError::RolledBack {
@@ -222,7 +244,8 @@ pub fn restore(
     parts.host.settle(snapshot.root.fingerprint)?;
     let vault = Vault::open(parts)?;
     let job = match vault.resume(progress)? {
-        Some(report) if report.job.kind == JobKind::Rekey => report,
+        // Begun by the head that was just written, if nothing else was going on in the backup.
+        Some(report) if report.job.kind == JobKind::Rekey => JobReport { resumed: false, ..report },
         _ => vault.rekey_all(progress)?,
     };
     vault.settle_anchors()?;
@@ -231,12 +254,14 @@ pub fn restore(
 }
 
 /// The highest epoch that an anchor has seen.
-fn highest(anchors: &[Box<dyn Anchor>]) -> Result<Option<u64>, VaultError> {
+fn highest(anchors: &[Box<dyn Anchor>], accept_rollback: bool) -> Result<Option<u64>, VaultError> {
     let mut highest = None;
     for anchor in anchors {
-        // One that was never set, or is gone, has nothing to say: the others may.
-        if let Some(seen) = anchor.read()? {
-            highest = highest.max(Some(seen.epoch));
+        match anchor.read() {
+            // One that was never set, or is gone, has nothing to say: the others may.
+            Ok(seen) => highest = highest.max(seen.map(|seen| seen.epoch)),
+            Err(VaultError::Anchor { .. }) if accept_rollback => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(highest)
@@ -270,7 +295,7 @@ fn write_head(
             started: parts.clock.now(),
             cursor: None,
             done: 0,
-            total: 0,
+            total: count_services(source)?,
             retiring: Vec::new(),
             end: RecipientState::Deactivated,
             destroy: false,

@@ -53,7 +53,7 @@ mod verify;
 pub mod untrusted;
 
 pub use anchor::{Anchor, FileAnchor, Seen, TokenAnchor};
-pub use backup::{BackupReport, RestoreReport, restore};
+pub use backup::{BackupReport, RestoreReport, can_restore, restore};
 pub use claviger_store::Erasure;
 pub use error::{Missing, NoSuccession, VaultError};
 pub use host::{Host, MemoryHost, PinnedSigner, Pins};

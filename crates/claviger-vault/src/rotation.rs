@@ -24,6 +24,7 @@ use crate::{
 };
 use batch::Prepared;
 use begin::Plan;
+pub(crate) use begin::count_services;
 use claviger_store::WorkLock;
 use claviger_types::{ObjectId, ServiceName, Timestamp};
 
@@ -86,6 +87,17 @@ impl Vault {
         Ok(report)
     }
 
+    /// Has this host no longer believe the signers of recipients that are retired.
+    fn disbelieve(&self, job: &Job) {
+        if job.retiring.is_empty() {
+            return;
+        }
+        if let Err(error) = self.believe_signers() {
+            // The job is done; the next command of an owner does this.
+            tracing::warn!(%error, "the signers of retired recipients are still pinned");
+        }
+    }
+
     /// Carries a job on to its end. The lock shows that nobody else does.
     fn carry_on(
         &self,
@@ -120,6 +132,7 @@ impl Vault {
                     let over = payload.rotation.is_none();
                     let done = self.commit_ahead(&snapshot, payload, draft, most, &mut prepared)?;
                     if done && over {
+                        self.disbelieve(&job);
                         return self.report(&job);
                     }
                     done.then_some(services)

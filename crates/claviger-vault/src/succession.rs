@@ -50,6 +50,17 @@ pub(crate) fn follow(
     refused(NoSuccession::NoPath)
 }
 
+/// Whether the newest record that a head leads to is of this vault key's coming.
+pub(crate) fn is_of(
+    store: &dyn Store,
+    payload: &HeadPayload,
+    fingerprint: &Digest,
+) -> Result<bool, VaultError> {
+    let Some(link) = payload.succession else { return Ok(false) };
+    let bytes = read(store, &link)?;
+    Ok(UnverifiedSuccession::parse(&bytes).is_ok_and(|record| record.claims_unverified().new == *fingerprint))
+}
+
 /// The records that a head leads to, newest first, as far as they can be read.
 pub(crate) fn links(store: &dyn Store, payload: &HeadPayload) -> Result<Vec<Link>, VaultError> {
     let mut links = Vec::new();

@@ -17,6 +17,7 @@ Examples:
   claviger backup create /mnt/usb/vault-2027-01.backup
   claviger backup verify /mnt/usb/vault-2027-01.backup
   claviger backup rewrap OLD NEW     for the tokens of today
+  claviger backup forget NAME        when its file is destroyed
   claviger restore /mnt/usb/vault-2027-01.backup
 
 A backup is one file with everything in it, sealed as in the store: without a token that was a recipient when it was made, it \
@@ -44,6 +45,12 @@ enum Command {
         /// The backup
         #[arg(value_name = "FILE")]
         file: PathBuf,
+    },
+    /// Take a backup that you have destroyed off the record, so that nothing warns of it any more
+    Forget {
+        /// The name of its file
+        #[arg(value_name = "NAME")]
+        name: String,
     },
     /// Make a new backup of an old one, wrapped to the recipients of today
     Rewrap {
@@ -73,11 +80,25 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
             drop(bar);
             verify::print(found, context)
         }
+        Command::Forget { name } => {
+            drop(bar);
+            match api.forget_backup(name)? {
+                0 => Err(CliError::usage(
+                    format!("no backup of the name `{}` is on record", text::plain(name)),
+                    "`claviger status --json` lists those that are, by the names of their files",
+                )),
+                count if context.json() => output::print_json(&json!({"forgotten": count})),
+                count => {
+                    output::print(&format!("{} taken off the record\n", text::count(count as u64, "backup")))
+                }
+            }
+        }
         Command::Rewrap { old, new } => {
             let (made, rewrapped) = api.rewrap_backup(old, new, &bar)?;
             drop(bar);
             let ids =
                 |ids: &[claviger_types::RecipientId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+            report::warning("the old backup still opens with the tokens of its time: destroy it");
             if context.json() {
                 let mut shown = as_json(&made);
                 if let Value::Object(members) = &mut shown {
@@ -92,7 +113,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
                     output::print(&format!("recipients {what}: {}\n", which.join(", ")))?;
                 }
             }
-            report::warning("the old backup still opens with the tokens of its time: destroy it");
             Ok(())
         }
     }

@@ -13,7 +13,7 @@ use crate::{
 use claviger_store::{ArchiveStore, Store, StoreError};
 use claviger_token::{Token as _, TokenError, Uri, pkcs11};
 use claviger_types::Digest;
-use claviger_vault::{Parts, RestoreReport, Vault, VaultError, restore};
+use claviger_vault::{Parts, RestoreReport, Vault, VaultError, can_restore, restore};
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
 
@@ -63,9 +63,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         let source = open_archive(file)?;
         let token = open::token_of(config, context, source.as_ref(), None)?;
         record(args, config, context)?;
-        let target = target(&config.store)?;
-        let parts = open::assemble(config, target, token, context)?;
+        let mut parts = open::assemble(config, Arc::clone(&source), token, context)?;
         let old_key = pin(&parts, args.fingerprint)?;
+        can_restore(&parts, &source)?;
+        parts.store = target(&config.store)?;
         (restore(parts, &source, args.accept_rollback, &bar)?.1, old_key)
     } else {
         record(args, config, context)?;
@@ -174,7 +175,9 @@ fn elsewhere(args: &Args, context: &Context) -> Result<(), CliError> {
         },
     };
     let bar = Bar::new();
-    let parts = open::assemble_joining(&config, target(&config.store)?, &opened);
+    let mut parts = open::assemble_joining(&config, Arc::clone(&source), &opened);
+    can_restore(&parts, &source)?;
+    parts.store = target(&config.store)?;
     let (vault, done) = restore(parts, &source, args.accept_rollback, &bar)?;
     drop(bar);
     let public = claviger_audit::public_of(&vault.audit_key()?).map_err(claviger_gate::ApiError::Audit)?;

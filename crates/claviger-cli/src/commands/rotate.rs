@@ -25,6 +25,28 @@ Examples:
 All of it goes on while others read and write, survives being killed, and goes on where it stopped. `claviger status` shows \
 what is due.";
 
+const CREDENTIAL_EXAMPLES: &str = "\
+Examples:
+  claviger rotate credential openai               asks for the value, unseen
+  claviger rotate credential openai --stdin <new
+  claviger rotate credential --due                lists those that are due
+
+The credential must be there; the former value stays as an earlier version until it is destroyed or pruned.";
+
+const SERVICE_EXAMPLES: &str = "\
+Examples:
+  claviger rotate service openai github
+  claviger rotate service --due
+  claviger rotate service --all
+
+What the old data keys had sealed is sealed anew and overwritten in the store.";
+
+const INTERVAL_EXAMPLES: &str = "\
+Examples:
+  claviger rotate intervals --master 365 --service 90
+  claviger rotate intervals --service 30 --of openai
+  claviger rotate intervals                       shows them";
+
 const MASTER_EXAMPLES: &str = "\
 Examples:
   claviger rotate master                  the old key stays on the token, unused
@@ -55,6 +77,7 @@ enum Command {
 
 /// Write a new value, which its issuer gave, over the newest one
 #[derive(Debug, clap::Args)]
+#[command(after_help = CREDENTIAL_EXAMPLES)]
 struct CredentialArgs {
     /// Only list those that are due
     #[arg(long)]
@@ -65,6 +88,7 @@ struct CredentialArgs {
 
 /// Give services new data keys, and seal what they hold anew
 #[derive(Debug, clap::Args)]
+#[command(after_help = SERVICE_EXAMPLES)]
 struct ServiceArgs {
     /// The services
     #[arg(value_name = "SERVICE", value_parser = args::service, required_unless_present_any = ["due", "all"])]
@@ -107,6 +131,7 @@ struct ResumeArgs {}
 
 /// Set after how many days keys are due
 #[derive(Debug, clap::Args)]
+#[command(after_help = INTERVAL_EXAMPLES)]
 struct IntervalArgs {
     /// Of the master key
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
@@ -202,6 +227,7 @@ fn master(args: &MasterArgs, context: &Context) -> Result<(), CliError> {
         }
         return output::print("the master key is not due\n");
     }
+    context.config_file()?.check_writable()?;
     let bar = Bar::new();
     let how =
         RotateMaster { scheme: args.scheme, compromised: args.compromised, destroy_old: args.destroy_old };

@@ -57,6 +57,7 @@ fn every_call(gate: &Gate, directory: &Path) -> Vec<(&'static str, Result<(), Ap
         ("rotate intervals", gate.set_intervals(None, None)),
         ("backup create", gate.backup(&directory.join("b"), quiet).map(drop)),
         ("backup verify", gate.verify_backup(&directory.join("b"), quiet).map(drop)),
+        ("backup forget", gate.forget_backup("no such").map(drop)),
         ("repair", gate.repair(&directory.join("b"), quiet).map(drop)),
         ("import", gate.import(Vec::new(), ImportOptions::default(), quiet).map(drop)),
         ("status", gate.status().map(drop)),
@@ -97,7 +98,7 @@ fn whoever_the_policy_does_not_allow_gets_nothing_and_is_on_record() {
     gate.caller.principal = Principal::owner();
     assert_eq!(gate.history(&"s/a".parse().unwrap()).unwrap().current, 1, "nothing was changed");
     let denied = gate.audit(1000).unwrap().iter().filter(|record| record.outcome == "denied").count();
-    assert_eq!(denied, 23, "each call once");
+    assert_eq!(denied, 24, "each call once");
 }
 
 #[test]

@@ -206,7 +206,7 @@ fn check_recipients(recipients: &[RecipientRecord]) -> Result<(), VaultError> {
     Ok(())
 }
 
-fn count_services(snapshot: &Snapshot) -> Result<u64, VaultError> {
+pub(crate) fn count_services(snapshot: &Snapshot) -> Result<u64, VaultError> {
     let mut count = 0;
     index::leaves(snapshot, &mut |_| {
         count += 1;

@@ -6,6 +6,7 @@ use crate::{
     draft::Draft,
     format::{HeadPayload, Job, RecipientRecord, Registry},
     snapshot::Snapshot,
+    succession,
 };
 use claviger_types::RecipientId;
 
@@ -100,7 +101,8 @@ impl Vault {
                 .filter(|host| host.fingerprint != fingerprint)
                 .map(HostInfo::of)
                 .collect(),
-            vouched: job.kind == JobKind::Replace && snapshot.payload.succession.is_some(),
+            vouched: job.kind == JobKind::Replace
+                && succession::is_of(self.store.as_ref(), &snapshot.payload, &fingerprint)?,
             erasure: None,
             resumed: false,
         })

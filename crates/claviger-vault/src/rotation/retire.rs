@@ -116,8 +116,8 @@ impl Vault {
     }
 
     /// Retires a recipient. Unless its key is known to be destroyed, it could open old copies, so the vault key and every
-    /// data key are replaced and everything is sealed anew. A recipient that is only proposed is forgotten; then there is
-    /// no report.
+    /// data key are replaced and everything is sealed anew. There is no report where nothing had to be done for it: a
+    /// recipient that is only proposed is forgotten, and one that was retired before is noted as destroyed.
     pub fn retire(
         &self,
         recipient: RecipientId,
@@ -135,6 +135,14 @@ impl Vault {
                     registry
                         .recipients
                         .retain(|record| record.id != recipient || record.state != RecipientState::PreActive);
+                    Ok(())
+                })?;
+                return Ok(None);
+            }
+            RecipientState::Deactivated | RecipientState::Compromised if how.destroyed => {
+                self.change_registry(&|registry| {
+                    let now = self.clock.now();
+                    registry.recipient_mut(recipient)?.become_state(RecipientState::Destroyed, now);
                     Ok(())
                 })?;
                 return Ok(None);

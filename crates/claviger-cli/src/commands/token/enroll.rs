@@ -2,6 +2,7 @@
 
 use crate::{
     args,
+    config::TokenConfig,
     context::Context,
     enrol::{NewKeys, Schemes},
     error::CliError,
@@ -12,7 +13,7 @@ use crate::{
     prompt, report,
 };
 use claviger_gate::{Api, RecipientInfo, RecipientState, Retire, RotateMaster};
-use claviger_token::Uri;
+use claviger_token::{Token as _, Uri};
 use claviger_types::{RecipientId, Scheme};
 use claviger_vault::{Anchor as _, answer_challenge};
 use serde_json::json;
@@ -111,8 +112,8 @@ pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliErro
     context.config_file()?.check_writable()?;
     let found = modules::find(args.module.as_deref(), &uri)?;
     let api = context.open_as_owner()?;
-    if !args.again {
-        refuse_second_key(api.as_ref(), &found)?;
+    if !args.again && already(api.as_ref(), &found, context)? {
+        return Ok(());
     }
     if args.make_pair {
         make_pair(api.as_ref(), context)?;
@@ -141,24 +142,49 @@ fn report(id: RecipientId, done: &claviger_gate::JobReport, context: &Context) -
     output::print(&format!("recipient {id} is active\n{}", jobs::as_text(done)))
 }
 
-/// Two keys on one token are lost together, so a second one helps nobody.
-fn refuse_second_key(api: &dyn Api, found: &Found) -> Result<(), CliError> {
-    let token = &found.token;
-    let present = api.status()?.recipients.into_iter().find(|info| {
-        info.state == RecipientState::Active
-            && (&info.token_label, &info.token_serial) == (&token.label, &token.serial)
-    });
-    match present {
-        None => Ok(()),
-        Some(info) => Err(CliError::usage(
-            format!(
-                "token `{}` opens the vault already: recipient {}",
-                text::plain(&info.token_label),
-                info.id
-            ),
-            "enroll another token; `claviger rotate master` gives this one a new key, and --again a second one",
-        )),
+/// Two keys on one token are lost together, so a second one helps nobody. Where an earlier attempt was cut short, its work
+/// is finished instead.
+fn already(api: &dyn Api, found: &Found, context: &Context) -> Result<bool, CliError> {
+    let present = api.status()?.recipients.into_iter();
+    let Some(info) =
+        present.into_iter().find(|info| info.state == RecipientState::Active && is_on(info, found))
+    else {
+        return Ok(false);
+    };
+    let bar = Bar::new();
+    let left_over = api.resume(&bar)?;
+    drop(bar);
+    if let Some(done) = left_over {
+        report(info.id, &done, context)?;
+        return Ok(true);
     }
+    report::note(&format!(
+        "token `{}` opens the vault already, and nothing was changed; `claviger rotate master` gives a token a new key, and \
+         --again a second one",
+        text::plain(&info.token_label)
+    ));
+    if context.json() {
+        output::print_json(&json!({"recipient": info.id.to_string(), "job": null}))?;
+    } else {
+        output::print(&format!("recipient {} is active\n", info.id))?;
+    }
+    Ok(true)
+}
+
+fn is_on(info: &RecipientInfo, found: &Found) -> bool {
+    (&info.token_label, &info.token_serial) == (&found.token.label, &found.token.serial)
+}
+
+/// Clears away what an earlier attempt on this token left that was cut short before it answered.
+fn clear_left_over(api: &dyn Api, found: &Found, keys: &NewKeys, context: &Context) -> Result<(), CliError> {
+    for info in api.status()?.recipients {
+        if info.state == RecipientState::PreActive && is_on(&info, found) {
+            keys.token()?.destroy_sibling(info.id, info.scheme)?;
+            api.retire(info.id, Retire::default(), &claviger_gate::Silent)?;
+            forget(info.id, context)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the vault's secret key a key pair.
@@ -191,6 +217,7 @@ fn add(
     let config = context.config()?;
     let keys =
         NewKeys::make(found, uri.pin_file.clone(), scheme.map_or(Schemes::Pairs, Schemes::One), context)?;
+    clear_left_over(api, found, &keys, context)?;
     let description = keys.description()?;
     let proposal = api.propose(&description, keys.pinned_signer())?;
     let answer = answer_challenge(keys.token()?.as_ref(), config.vault, &proposal.challenge)?;
@@ -255,8 +282,14 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
         confirm(&recipient)?;
     }
     let how = Retire { compromised: args.compromised, destroyed: args.destroy };
+    if args.destroy && recipient.state == RecipientState::Destroyed {
+        return Err(CliError::usage(
+            format!("the recipient {} is destroyed already", recipient.id),
+            "nothing is left to do",
+        ));
+    }
     if args.destroy {
-        destroy_key(recipient.id, context)?;
+        destroy_key(&recipient, context)?;
     }
     let bar = Bar::new();
     let done = api.retire(recipient.id, how, &bar)?;
@@ -268,6 +301,9 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
             jobs::print(&done, to_change.as_deref(), context.json())
         }
         None if context.json() => output::print_json(&json!({"withdrawn": recipient.id.to_string()})),
+        None if args.destroy => {
+            output::print(&format!("the key of the recipient {} is destroyed\n", recipient.id))
+        }
         None => output::print(&format!("the proposed recipient {} is withdrawn\n", recipient.id)),
     }
 }
@@ -304,18 +340,23 @@ fn confirm(recipient: &RecipientInfo) -> Result<(), CliError> {
     Err(CliError::Declined { what: "nobody was retired" })
 }
 
-/// Destroys a key on the token that the configuration names for it.
-fn destroy_key(recipient: RecipientId, context: &Context) -> Result<(), CliError> {
+/// Destroys a recipient's key, on the token of this host that has it.
+fn destroy_key(recipient: &RecipientInfo, context: &Context) -> Result<(), CliError> {
     let config = context.config()?;
-    let mut entries = std::iter::once(&config.token).chain(&config.backup_tokens);
-    let Some(entry) = entries.find(|entry| entry.recipient == recipient) else {
+    let has_it = |entry: &&TokenConfig| {
+        entry.uri.parse::<Uri>().is_ok_and(|uri| {
+            (uri.token.as_ref(), uri.serial.as_ref())
+                == (Some(&recipient.token_label), Some(&recipient.token_serial))
+        })
+    };
+    let Some(entry) = std::iter::once(&config.token).chain(&config.backup_tokens).find(has_it) else {
         return Err(CliError::usage(
-            "the configuration names no token for that recipient, so its key cannot be destroyed here",
+            "the configuration names no token with that recipient's key, so it cannot be destroyed here",
             "leave --destroy out: then everything is sealed anew, and the old key opens nothing of it",
         ));
     };
     let opened = open::open_entry(entry, context)?;
-    claviger_token::Token::destroy_sibling(opened.token.as_ref(), entry.recipient, entry.scheme)?;
+    opened.token.destroy_sibling(recipient.id, recipient.scheme)?;
     Ok(())
 }
 
@@ -348,13 +389,14 @@ pub(crate) fn move_master(
     let old = config.token.recipient;
     let found = modules::find(module, &uri)?;
     let api = context.open_as_owner()?;
+    let former = named(&old.to_string(), &api.status()?.recipients)?;
     let (new, enrolled) = add(api.as_ref(), &found, &uri, scheme, context)?;
     drop(api);
     if !context.json() {
         output::print(&format!("recipient {new} is active\n{}", jobs::as_text(&enrolled)))?;
     }
     if how.destroy_old {
-        destroy_key(old, context)?;
+        destroy_key(&former, context)?;
     }
     // By the new token alone, from a configuration that names it.
     let config = context.config_file()?.read()?;
