@@ -49,7 +49,9 @@ impl Vault {
     /// Writes everything into a new file.
     pub fn backup(&self, file: &Path, progress: &dyn Progress) -> Result<BackupReport, VaultError> {
         let mut writer = ArchiveWriter::create(file)?;
-        let record = self.note_backup(file)?;
+        // On record before it is made, so that it holds its own record and nothing is newer than it.
+        let now = self.fresh()?;
+        let record = self.note_backup(file, now.payload.epoch + 1, now.root.fingerprint)?;
         let written = self
             .copy(&mut |objects| Ok(objects.iter().try_for_each(|object| writer.put(object))?), progress)
             .and_then(|copied| Ok((writer.finish(&copied.head)?, copied)));
@@ -65,14 +67,14 @@ impl Vault {
         Ok(BackupReport { head: seen, fingerprint, objects: summary.objects, services, bytes: summary.bytes })
     }
 
-    /// Puts a backup on record before it is made, so that it holds its own record and nothing is newer than it.
-    fn note_backup(&self, file: &Path) -> Result<BackupRecord, VaultError> {
+    /// Puts a backup on record: what its head and its vault key are, and that today's recipients open it.
+    fn note_backup(&self, file: &Path, epoch: u64, fingerprint: Digest) -> Result<BackupRecord, VaultError> {
         let snapshot = self.fresh()?;
         let record = BackupRecord {
             made: self.clock.now(),
             file: file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-            epoch: snapshot.payload.epoch + 1,
-            fingerprint: snapshot.root.fingerprint,
+            epoch,
+            fingerprint,
             recipients: snapshot.recipients()?.iter().map(|record| record.id).collect(),
         };
         self.change_registry(&|registry| {
@@ -85,6 +87,9 @@ impl Vault {
     /// Takes backups of this name off the record, because they are destroyed; how many there were.
     pub fn forget_backup(&self, name: &str) -> Result<usize, VaultError> {
         let count = self.fresh()?.registry()?.backups.iter().filter(|backup| backup.file == name).count();
+        if count == 0 {
+            return Ok(0);
+        }
         self.change_registry(&|registry| {
             registry.backups.retain(|backup| backup.file != name);
             Ok(())
@@ -137,7 +142,7 @@ impl Vault {
         let rewrapped = copy.rewrap_like(&self.fresh()?.recipients()?, progress)?;
         let report = copy.backup(new, progress)?;
         // The copy's own register names it, and so must that of the vault in use.
-        self.note_backup(new)?;
+        self.note_backup(new, report.head.epoch, report.fingerprint)?;
         Ok((report, rewrapped))
     }
 }
