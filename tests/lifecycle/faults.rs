@@ -192,3 +192,69 @@ fn check_rest(world: &World) {
     assert_eq!(world.get("svc2"), b"value 2");
     world.line("verify").ok();
 }
+
+#[test]
+fn a_read_only_file_system_is_refused_clearly_and_harmed_by_nothing() {
+    let world = filled();
+    let directory = world.store().parent().unwrap().to_owned();
+    let read_only = ReadOnly::new(&directory);
+    for line in ["set svc0 --stdin", "rotate master", "rotate service --all", "gc --erase"] {
+        let outcome = world.line(line).stdin("lost").outcome();
+        assert!(!matches!(outcome.code, Some(0) | None), "{line}: {outcome:?}");
+        assert!(outcome.stderr.contains("error: ") && outcome.stderr.contains("help: "), "{outcome:?}");
+    }
+    drop(read_only);
+    check(&world);
+    world.line("rotate master").ok();
+    check(&world);
+}
+
+/// A directory that nothing can be written into: mounted so for root, whom no mode stops.
+struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    fn new(at: &Path) -> Self {
+        if is_root() {
+            for arguments in [["--bind", at.to_str().unwrap()], ["-o", "remount,ro,bind"]] {
+                let mounted = Command::new("mount").args(arguments).arg(at).status();
+                assert!(mounted.is_ok_and(|status| status.success()), "{} cannot be mounted", at.display());
+            }
+        } else {
+            Self::chmod(at, 0o400, 0o500);
+        }
+        Self(at.to_owned())
+    }
+
+    fn chmod(at: &Path, files: u32, directory: u32) {
+        for entry in fs::read_dir(at).unwrap().flatten() {
+            mode(&entry.path(), files);
+        }
+        mode(at, directory);
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        if is_root() {
+            let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        } else {
+            mode(&self.0, 0o700);
+            Self::chmod(&self.0, 0o600, 0o700);
+        }
+    }
+}
+
+#[test]
+fn a_store_of_a_newer_format_is_left_alone() {
+    let world = filled();
+    let store = || rusqlite::Connection::open(world.store()).unwrap();
+    let now: i64 = store().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    store().execute_batch("PRAGMA user_version = 99").unwrap();
+    for line in ["get svc0", "rotate master", "gc"] {
+        let outcome = world.line(line).outcome();
+        assert!(!matches!(outcome.code, Some(0) | None), "{line}: {outcome:?}");
+        assert!(outcome.stderr.contains("99") && outcome.stderr.contains("help: "), "{}", outcome.stderr);
+    }
+    store().execute_batch(&format!("PRAGMA user_version = {now}")).unwrap();
+    check(&world);
+}
