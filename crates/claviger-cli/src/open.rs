@@ -22,12 +22,7 @@ use std::sync::Arc;
 
 /// The vault that the configuration names, behind its gate.
 pub(crate) fn vault(config: &Config, context: &Context) -> Result<Box<dyn Api>, CliError> {
-    let vault = Vault::open(all_parts(config, context)?)?;
-    if vault.fingerprint()? != config.fingerprint {
-        // A succession was followed: the signers of whoever was retired by it are believed no more.
-        believe(&vault);
-    }
-    gate(vault, config, context)
+    gate(Vault::open(all_parts(config, context)?)?, config, context)
 }
 
 /// The same, after this host has pinned the signers that the vault names.

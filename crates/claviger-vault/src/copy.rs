@@ -71,19 +71,10 @@ fn copy_from(
         batch.want("succession", &link)?;
     }
     for tree in snapshot.trees() {
-        let (mut leaves, mut nodes) = (Vec::new(), Vec::new());
-        index::walk(
-            tree,
-            &mut |leaf| {
-                leaves.push(leaf);
-                Ok(())
-            },
-            &mut |link| {
-                nodes.push(*link);
-                Ok(())
-            },
-            &mut |_, error| Err(error),
-        )?;
+        let index::Everything { leaves, nodes, broken } = index::everything(tree)?;
+        if let Some((_, error)) = broken.into_iter().next() {
+            return Err(error);
+        }
         nodes.iter().try_for_each(|link| batch.want("index node", link))?;
         for leaf in &leaves {
             services += 1;

@@ -29,7 +29,7 @@ pub(crate) fn find(snapshot: &Snapshot, name: &Digest) -> Result<Option<Leaf>, V
 
 /// Calls `visit` with every leaf and `reached` with every node's link, in no order that means anything; `damaged`
 /// decides what becomes of a node that cannot be read.
-pub(crate) fn walk(
+fn walk(
     snapshot: &Snapshot,
     visit: &mut dyn FnMut(Leaf) -> Result<(), VaultError>,
     reached: &mut dyn FnMut(&Link) -> Result<(), VaultError>,
@@ -59,6 +59,36 @@ pub(crate) fn walk(
         }
     }
     Ok(())
+}
+
+/// Everything in a tree, so that it can be gone through while something else is borrowed.
+#[derive(Default)]
+pub(crate) struct Everything {
+    pub(crate) leaves: Vec<Leaf>,
+    pub(crate) nodes: Vec<Link>,
+    /// The nodes that cannot be read, which are among `nodes` too, and why.
+    pub(crate) broken: Vec<(Link, VaultError)>,
+}
+
+/// Everything that can be reached.
+pub(crate) fn everything(snapshot: &Snapshot) -> Result<Everything, VaultError> {
+    let Everything { mut leaves, mut nodes, mut broken } = Everything::default();
+    walk(
+        snapshot,
+        &mut |leaf| {
+            leaves.push(leaf);
+            Ok(())
+        },
+        &mut |link| {
+            nodes.push(*link);
+            Ok(())
+        },
+        &mut |link, error| {
+            broken.push((*link, error));
+            Ok(())
+        },
+    )?;
+    Ok(Everything { leaves, nodes, broken })
 }
 
 /// Every leaf; the first node that cannot be read ends it.

@@ -8,6 +8,7 @@ use crate::{
         head::archive_id,
     },
     keys::KeyRing,
+    snapshot::Snapshot,
 };
 use claviger_envelope::{
     ContentAlg, DataKey, DataKeyEnvelope, ObjectKind, UnverifiedHead, VaultKeys, mac_head,
@@ -163,19 +164,19 @@ impl Vault {
         Ok(HeadPayload::decode(UnverifiedHead::parse(&bytes)?.payload_unverified())?.vault)
     }
 
-    /// The signers that the vault names, for a host to believe: those of recipients that are neither gone nor compromised.
+    /// The signers that the vault names, for a host to believe.
     pub fn signers(&self) -> Result<Vec<crate::PinnedSigner>, VaultError> {
-        let registry = self.fresh()?.registry()?;
-        let active = registry.recipients.iter().filter(|record| record.state == RecipientState::Active);
-        Ok(active
-            .filter_map(|record| record.signer)
-            .map(|signer| crate::PinnedSigner { id: signer.id, public_key: signer.public_key })
-            .collect())
+        self.fresh()?.signers()
     }
 
     /// Has this host believe the signers that the vault names, if it does not already.
     pub fn believe_signers(&self) -> Result<(), VaultError> {
-        let named = self.signers()?;
+        let snapshot = self.fresh()?;
+        self.believe(&snapshot)
+    }
+
+    pub(crate) fn believe(&self, snapshot: &Snapshot) -> Result<(), VaultError> {
+        let named = snapshot.signers()?;
         let pins = self.host.pins()?;
         let same =
             named.len() == pins.signers.len() && named.iter().all(|signer| pins.signers.contains(signer));

@@ -1,7 +1,7 @@
 //! A verified head, and reading what it reaches.
 
 use crate::{
-    Fault, VaultError,
+    Fault, PinnedSigner, RecipientState, VaultError,
     cache::Cache,
     format::{HeadPayload, Leaf, Node, RecipientRecord, Registry, Root, decode},
     index,
@@ -51,6 +51,17 @@ impl Snapshot {
             object: link.id,
             fault: Fault::Unreadable,
         })
+    }
+
+    /// The signers of the recipients that stay: not of those that are gone, compromised or on their way out.
+    pub(crate) fn signers(&self) -> Result<Vec<PinnedSigner>, VaultError> {
+        let retiring = self.payload.job()?.map(|job| job.retiring).unwrap_or_default();
+        let stays = |record: &&RecipientRecord| {
+            record.state == RecipientState::Active && !retiring.contains(&record.id)
+        };
+        let registry = self.registry()?;
+        let signers = registry.recipients.iter().filter(stays).filter_map(|record| record.signer);
+        Ok(signers.map(|signer| PinnedSigner { id: signer.id, public_key: signer.public_key }).collect())
     }
 
     /// The index node that must lie at `prefix`.

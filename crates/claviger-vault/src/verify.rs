@@ -135,22 +135,7 @@ impl<'a> Walk<'a> {
     /// Two passes over a tree: leaves are collected by node, so that services are checked with the walk borrowed.
     fn tree(&mut self, tree: &'a Snapshot) -> Result<(), VaultError> {
         self.snapshot = tree;
-        let (mut leaves, mut nodes, mut broken) = (Vec::new(), Vec::new(), Vec::new());
-        index::walk(
-            tree,
-            &mut |leaf| {
-                leaves.push(leaf);
-                Ok(())
-            },
-            &mut |link| {
-                nodes.push(*link);
-                Ok(())
-            },
-            &mut |link, error| {
-                broken.push((*link, error));
-                Ok(())
-            },
-        )?;
+        let index::Everything { leaves, nodes, broken } = index::everything(tree)?;
         for link in nodes {
             self.marks.add(link.id)?;
             self.report.objects += 1;

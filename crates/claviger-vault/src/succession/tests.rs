@@ -3,6 +3,7 @@ use crate::{
     answer_challenge,
     testing::{Bench, Other, get, set},
 };
+use claviger_store::Fault;
 use claviger_token::{Signer, software::SoftwareSigner};
 use claviger_types::{Digest, HostId, OsEntropy, Scheme, SignerId};
 use std::sync::Arc;
@@ -82,7 +83,10 @@ fn a_pinned_signer_that_stays_vouches_for_the_next_vault_key() {
 
     let (host, opened) = elsewhere(&two, old, &[&two.first, &two.second]);
     assert_eq!(get(&opened.unwrap(), "a").unwrap(), "1");
-    assert_eq!(host.pins().unwrap().fingerprints, [report.fingerprint], "the pin has moved");
+    let pins = host.pins().unwrap();
+    assert_eq!(pins.fingerprints, [report.fingerprint], "the pin has moved");
+    assert_eq!(pins.signers, [pinned(&two.second)], "the retired signer is believed no more");
+    assert_eq!(two.bench.host.pins().unwrap().signers, [pinned(&two.second)]);
 
     let (host, opened) = elsewhere(&two, old, &[&two.first]);
     refused(opened, NoSuccession::UnknownSigner(two.second.id()));
@@ -95,6 +99,33 @@ fn a_pinned_signer_that_stays_vouches_for_the_next_vault_key() {
     parts.host = Arc::clone(&host) as Arc<dyn Host>;
     assert_eq!(get(&Vault::open(parts).unwrap(), "a").unwrap(), "1");
     assert_eq!(host.pins().unwrap().fingerprints, [report.fingerprint]);
+}
+
+/// Whoever follows while the job goes on never learns of its end: the pin has moved by then.
+#[test]
+fn a_signer_on_its_way_out_is_believed_no_more() {
+    let mut left_over = 0;
+    for call in 0.. {
+        let two = two();
+        let old = two.bench.fingerprint();
+        let before = two.bench.store.calls();
+        two.bench.store.inject(call, Fault::CrashAfter);
+        let outcome = two.by_other.retire(two.bench.pinned.recipient, Retire::default(), &Silent);
+        let used = two.bench.store.calls() - before;
+        two.bench.store.restart();
+        let now = two.bench.open_by(&two.other).unwrap();
+        if now.fresh().unwrap().payload.job().unwrap().is_some() {
+            left_over += 1;
+            let (host, opened) = elsewhere(&two, old, &[&two.first, &two.second]);
+            opened.unwrap();
+            assert_eq!(host.pins().unwrap().signers, [pinned(&two.second)], "call {call}");
+        }
+        if used <= call {
+            outcome.unwrap();
+            break;
+        }
+    }
+    assert!(left_over > 0);
 }
 
 #[test]
