@@ -29,6 +29,11 @@ fn a_vault_on_two_tokens_survives_the_loss_of_either() {
             })
             .unwrap();
         world.run(["token", "retire", &gone, "--yes"]).ok();
+        let again = world.run(["token", "retire", &gone, "--yes"]).ok();
+        assert!(again.stderr.contains("deactivated already, and nothing was changed"), "{}", again.stderr);
+        world
+            .run(["token", "retire", &gone, "--compromised", "--yes"])
+            .fails(2, &["deactivated already", "change at their issuers"]);
         let outcome = world.line("list").ok();
         assert_eq!(outcome.stderr, "", "no token is missed any more");
         let config = fs::read_to_string(world.config()).unwrap();

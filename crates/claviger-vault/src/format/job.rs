@@ -28,7 +28,7 @@ pub(crate) struct Job {
     pub(crate) end: RecipientState,
     /// Whether their keys are destroyed on this host's token before the job ends.
     pub(crate) destroy: bool,
-    /// The master key that it introduces, if it rotates that: then asking for it again only finishes this one.
+    /// The master key that it introduces, if it rotates that: then asking for no more than that again only finishes this one.
     pub(crate) made: Option<RecipientId>,
 }
 

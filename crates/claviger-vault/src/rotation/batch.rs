@@ -57,7 +57,10 @@ impl Vault {
         let mut changes: Vec<Change> = Vec::with_capacity(leaves.len());
         for mut leaf in leaves.drain(..) {
             for key in &mut leaf.keys {
-                let bytes = prepared.made.get(&key.envelope.id).cloned().unwrap_or_default();
+                let Some(bytes) = prepared.made.get(&key.envelope.id).cloned() else {
+                    let reason = "a data key of the batch was not wrapped anew".to_owned();
+                    return Err(VaultError::Invalid { reason });
+                };
                 prepared.used.push(key.envelope.id);
                 draft.replace(&key.envelope);
                 key.envelope = draft.put(bytes, self.entropy.as_ref())?;

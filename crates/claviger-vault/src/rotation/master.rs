@@ -2,7 +2,9 @@
 
 use super::begin::Plan;
 use crate::{
-    JobKind, JobReport, Progress, Vault, VaultError, format::RecipientRecord, report::RecipientState,
+    JobKind, JobReport, Progress, Vault, VaultError,
+    format::{Job, RecipientRecord, Registry},
+    report::RecipientState,
     snapshot::Snapshot,
 };
 use claviger_token::NewKey;
@@ -19,17 +21,31 @@ pub struct RotateMaster {
     pub destroy_old: bool,
 }
 
+impl RotateMaster {
+    /// Whether a job made a new master key as this wants it. A compromised key is not dealt with by one that only wraps
+    /// anew.
+    fn is_done_by(self, job: &Job, registry: &Registry) -> bool {
+        let made = job.made.and_then(|made| registry.recipient(made));
+        made.is_some_and(|made| self.scheme.is_none_or(|scheme| made.scheme() == Some(scheme)))
+            && (!self.compromised || job.kind == JobKind::Replace)
+            && (!self.destroy_old || job.destroy)
+    }
+}
+
 impl Vault {
     /// Makes a new master key on the token by which the vault is open, and wraps every data key to it instead of the old
-    /// one. A rotation of the master key that was left behind is finished, and that is all.
+    /// one. A rotation of the master key that was left behind is finished first, and is all there is to do if it does what
+    /// is asked for now.
     pub fn rotate_master(&self, how: RotateMaster, progress: &dyn Progress) -> Result<JobReport, VaultError> {
         let lock = self.work_lock()?;
-        if let Some(report) = self.finish_left_over(&lock, progress)?
-            && report.job.made.is_some()
+        let left_over = self.fresh()?.payload.job()?;
+        let finished = self.finish_left_over(&lock, progress)?;
+        let snapshot = self.fresh()?;
+        if let (Some(job), Some(report)) = (left_over, finished)
+            && how.is_done_by(&job, &*snapshot.registry()?)
         {
             return Ok(report);
         }
-        let snapshot = self.fresh()?;
         let old = self.own_record(&snapshot)?;
         let scheme = how.scheme.or_else(|| old.scheme()).unwrap_or(Scheme::EcdhEsA256Kw);
         check_scheme(&snapshot, &old, scheme)?;

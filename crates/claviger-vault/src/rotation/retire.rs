@@ -117,7 +117,8 @@ impl Vault {
 
     /// Retires a recipient. Unless its key is known to be destroyed, it could open old copies, so the vault key and every
     /// data key are replaced and everything is sealed anew. There is no report where nothing had to be done for it: a
-    /// recipient that is only proposed is forgotten, and one that was retired before is noted as destroyed.
+    /// recipient that is only proposed is forgotten, and one that was retired before is noted as destroyed. A retirement
+    /// of it that was left behind is finished, and that is all.
     pub fn retire(
         &self,
         recipient: RecipientId,
@@ -125,8 +126,16 @@ impl Vault {
         progress: &dyn Progress,
     ) -> Result<Option<JobReport>, VaultError> {
         let lock = self.work_lock()?;
-        self.finish_left_over(&lock, progress)?;
+        let left_over = self.finish_left_over(&lock, progress)?;
         let registry = self.fresh()?.registry()?;
+        if let Some(report) = left_over
+            && report.job.retiring.contains(&recipient)
+            && (!how.compromised || report.job.kind == JobKind::Replace)
+            && (!how.destroyed
+                || registry.recipient(recipient).is_some_and(|it| it.state == RecipientState::Destroyed))
+        {
+            return Ok(Some(report));
+        }
         let state = Registry::clone(&registry).recipient_mut(recipient)?.state;
         match state {
             RecipientState::Active => {}

@@ -255,6 +255,70 @@ fn a_crash_at_any_call_of_a_rotation_loses_nothing() {
     }
 }
 
+/// A rotation that was cut short and only wraps anew is no answer to a key that somebody else may have.
+#[test]
+fn a_left_over_rotation_does_not_pass_for_a_stronger_one() {
+    let compromised = RotateMaster { compromised: true, ..RotateMaster::default() };
+    let destroyed = RotateMaster { destroy_old: true, ..RotateMaster::default() };
+    let pair = RotateMaster { scheme: Some(Scheme::EcdhEsA256Kw), ..RotateMaster::default() };
+    for how in [compromised, destroyed, pair] {
+        let mut left_over = 0;
+        for call in 0.. {
+            let (bench, vault) = filled(Scheme::A256Kw, 2);
+            let before = bench.store.calls();
+            bench.store.inject(call, claviger_store::Fault::CrashAfter);
+            let outcome = vault.rotate_master(RotateMaster::default(), &Silent);
+            let used = bench.store.calls() - before;
+            drop(vault);
+            bench.store.restart();
+            let vault = bench.open().unwrap();
+            let former = vault.fingerprint().unwrap();
+            left_over += usize::from(vault.fresh().unwrap().payload.job().unwrap().is_some());
+            let report = vault.rotate_master(how, &Silent).unwrap();
+            assert!(!report.resumed, "call {call} {how:?}");
+            assert_eq!(report.fingerprint != former, how.compromised, "call {call}");
+            assert_eq!(report.retired[0].state == RecipientState::Destroyed, how.destroy_old, "call {call}");
+            check(&vault, 2);
+            if used <= call {
+                outcome.unwrap();
+                break;
+            }
+        }
+        assert!(left_over > 0);
+    }
+}
+
+/// The same retirement again finishes what was cut short, and reports it.
+#[test]
+fn a_retirement_that_was_cut_short_is_finished_by_asking_again() {
+    let mut left_over = 0;
+    for call in 0.. {
+        let (bench, vault) = filled(Scheme::EcdhEsA256Kw, 2);
+        let other = Bench::beside(Scheme::EcdhEsA256Kw);
+        let proposal = vault.propose(other.token.describe(), None).unwrap();
+        let answer =
+            crate::answer_challenge(other.token.as_ref(), bench.pinned.vault, &proposal.challenge).unwrap();
+        vault.activate(proposal.recipient, answer, &Silent).unwrap();
+        let before = bench.store.calls();
+        bench.store.inject(call, claviger_store::Fault::CrashAfter);
+        let outcome = vault.retire(proposal.recipient, Retire::default(), &Silent);
+        let used = bench.store.calls() - before;
+        drop(vault);
+        bench.store.restart();
+        let vault = bench.open().unwrap();
+        if vault.fresh().unwrap().payload.job().unwrap().is_some() {
+            left_over += 1;
+            let report = vault.retire(proposal.recipient, Retire::default(), &Silent).unwrap().unwrap();
+            assert!(report.resumed && report.retired[0].id == proposal.recipient, "call {call}");
+        }
+        if used <= call {
+            outcome.unwrap();
+            break;
+        }
+    }
+    assert!(left_over > 0);
+}
+
 #[test]
 fn readers_and_writers_go_on_while_keys_are_rotated() {
     for compromised in [false, true] {

@@ -282,11 +282,8 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
         confirm(&recipient)?;
     }
     let how = Retire { compromised: args.compromised, destroyed: args.destroy };
-    if args.destroy && recipient.state == RecipientState::Destroyed {
-        return Err(CliError::usage(
-            format!("the recipient {} is destroyed already", recipient.id),
-            "nothing is left to do",
-        ));
+    if recipient.state == RecipientState::Destroyed || (gone(&recipient) && !args.destroy) {
+        return retired_before(&recipient, args, context);
     }
     if args.destroy {
         destroy_key(&recipient, context)?;
@@ -306,6 +303,28 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
         }
         None => output::print(&format!("the proposed recipient {} is withdrawn\n", recipient.id)),
     }
+}
+
+/// All that an attempt which was cut short can have left is the name in the configuration.
+fn retired_before(recipient: &RecipientInfo, args: &RetireArgs, context: &Context) -> Result<(), CliError> {
+    if args.compromised && recipient.state == RecipientState::Deactivated {
+        return Err(CliError::usage(
+            format!("the recipient {} is deactivated already", recipient.id),
+            "its key opens nothing that was written since; change at their issuers the credentials that are older",
+        ));
+    }
+    forget(recipient.id, context)?;
+    report::note(&format!(
+        "the recipient {} is {} already, and nothing was changed",
+        recipient.id,
+        recipient.state.name()
+    ));
+    if context.json() { output::print_json(&json!({"job": null})) } else { Ok(()) }
+}
+
+/// Whether it was retired before.
+fn gone(recipient: &RecipientInfo) -> bool {
+    !matches!(recipient.state, RecipientState::Active | RecipientState::PreActive)
 }
 
 /// The recipient that an id, or the beginning of one, means.
@@ -360,7 +379,7 @@ fn destroy_key(recipient: &RecipientInfo, context: &Context) -> Result<(), CliEr
     Ok(())
 }
 
-/// Takes a recipient out of the configuration; where it stood first, the next one does.
+/// Takes a recipient out of the configuration, if it is there; where it stood first, the next one does.
 fn forget(recipient: RecipientId, context: &Context) -> Result<(), CliError> {
     let file = context.config_file()?;
     file.edit(|draft| {
