@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use std::fs;
 
-pub(crate) const SCENARIOS: [Scenario; 9] = [
+pub(crate) const SCENARIOS: [Scenario; 11] = [
     Scenario {
         command: |world| world.line("rotate service --all"),
         ..Scenario::whole("rotate-service", bystanders, bystanders_read, no_job)
@@ -31,6 +31,21 @@ pub(crate) const SCENARIOS: [Scenario; 9] = [
             no_job(world);
             has_some("compromised", world);
             assert_ne!(status(world)["fingerprint"].as_str().unwrap(), noted(world, "fingerprint"));
+        })
+    },
+    Scenario {
+        command: |world| world.run(["rotate", "master", "--destroy-old", "--token", &second_uri(world)]),
+        ..Scenario::whole("rotate-master-move", second_token, bystanders_read, |world| {
+            no_job(world);
+            has_some("destroyed", world);
+            assert_eq!(states(world).iter().filter(|state| *state == "active").count(), 1);
+        })
+    },
+    Scenario {
+        command: |world| world.run(["token", "retire", &noted(world, "recipient"), "--destroy", "--yes"]),
+        ..Scenario::whole("token-retire-destroy", two_recipients, bystanders_read, |world| {
+            no_job(world);
+            has_some("destroyed", world);
         })
     },
     Scenario {
@@ -131,8 +146,12 @@ fn second_token(world: &World) {
     world.token().add_token("second");
 }
 
+fn second_uri(world: &World) -> String {
+    world.uri().replace("token=lab", "token=second")
+}
+
 fn enroll(world: &World) -> Run {
-    world.run(["token", "enroll", "--token", &world.uri().replace("token=lab", "token=second")])
+    world.run(["token", "enroll", "--token", &second_uri(world)])
 }
 
 fn two_recipients(world: &World) {
@@ -142,7 +161,6 @@ fn two_recipients(world: &World) {
     note(world, "fingerprint", &status(world)["fingerprint"]);
 }
 
-/// Once it has begun, only its end is left to be reached, by the command for that.
 fn retire(world: &World) -> Run {
     world.run(["token", "retire", &noted(world, "recipient"), "--yes"])
 }

@@ -153,4 +153,7 @@ fn a_moved_master_key_needs_the_old_token_no_more() {
     check(&world);
     world.set("new", "value");
     assert_eq!(world.recipients("active").len(), 1);
+    let again = world.run(["rotate", "master", "--token", &uri]).ok();
+    assert!(again.stderr.contains("is on token `new` already, and nothing was changed"), "{}", again.stderr);
+    world.run(["rotate", "master", "--token", &uri, "--compromised"]).fails(2, &["leave --token out"]);
 }

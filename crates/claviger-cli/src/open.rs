@@ -216,25 +216,27 @@ fn is_absent(error: &CliError) -> bool {
     )
 }
 
+/// Whether the token is there and the key is not.
+pub(crate) fn is_key_missing(error: &CliError) -> bool {
+    matches!(
+        error,
+        CliError::Api(ApiError::Vault(claviger_vault::VaultError::Token(TokenError::KeyMissing { .. })))
+    )
+}
+
 fn successor(
     entry: &TokenConfig,
     context: &Context,
     store: &dyn Store,
     error: CliError,
 ) -> Result<Opened, CliError> {
-    let missing = |error: &CliError| {
-        matches!(
-            error,
-            CliError::Api(ApiError::Vault(claviger_vault::VaultError::Token(TokenError::KeyMissing { .. })))
-        )
-    };
-    if !missing(&error) {
+    if !is_key_missing(&error) {
         return Err(error);
     }
     // Only a hint: whether it is a recipient is shown by the vault key that it opens, which is pinned.
     for (recipient, scheme) in Vault::recipients_in(store)? {
         match open_entry(&renamed(entry, recipient, scheme)?, context) {
-            Err(other) if missing(&other) => {}
+            Err(other) if is_key_missing(&other) => {}
             outcome => return outcome,
         }
     }

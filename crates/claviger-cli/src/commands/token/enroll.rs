@@ -374,8 +374,12 @@ fn destroy_key(recipient: &RecipientInfo, context: &Context) -> Result<(), CliEr
             "leave --destroy out: then everything is sealed anew, and the old key opens nothing of it",
         ));
     };
-    let opened = open::open_entry(entry, context)?;
-    opened.token.destroy_sibling(recipient.id, recipient.scheme)?;
+    match open::open_entry(entry, context) {
+        Ok(opened) => opened.token.destroy_sibling(recipient.id, recipient.scheme).map(drop)?,
+        // Looked for after a login: an attempt that was cut short has destroyed it.
+        Err(error) if entry.recipient == recipient.id && open::is_key_missing(&error) => {}
+        Err(error) => return Err(error),
+    }
     Ok(())
 }
 
@@ -394,6 +398,16 @@ fn forget(recipient: RecipientId, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
+/// The move was made before, unless more is wanted than that.
+fn on_it_already(former: &RecipientInfo, how: Move, context: &Context) -> Result<(), CliError> {
+    let what = format!("the master key is on token `{}` already", text::plain(&former.token_label));
+    if how.compromised {
+        return Err(CliError::usage(what, "leave --token out to replace it there"));
+    }
+    report::note(&format!("{what}, and nothing was changed; without --token it gets a new key there"));
+    if context.json() { output::print_json(&json!({"job": null})) } else { Ok(()) }
+}
+
 /// Moves the master key to another token: enrolled first, then everything is sealed anew without the old one.
 pub(crate) fn move_master(
     uri: &str,
@@ -408,12 +422,32 @@ pub(crate) fn move_master(
     let old = config.token.recipient;
     let found = modules::find(module, &uri)?;
     let api = context.open_as_owner()?;
+    // Whatever was cut short is finished first: a token that is being enrolled does not open everything yet.
+    let bar = Bar::new();
+    let resumed = api.resume(&bar)?;
+    drop(bar);
     let former = named(&old.to_string(), &api.status()?.recipients)?;
-    let (new, enrolled) = add(api.as_ref(), &found, &uri, scheme, context)?;
-    drop(api);
-    if !context.json() {
-        output::print(&format!("recipient {new} is active\n{}", jobs::as_text(&enrolled)))?;
+    if is_on(&former, &found) {
+        return on_it_already(&former, how, context);
     }
+    // An attempt that was cut short has come as far as this: its key is used, and no second one made.
+    let left_over = api.status()?.recipients.into_iter().find(|info| {
+        info.state == RecipientState::Active
+            && scheme.is_none_or(|it| it == info.scheme)
+            && is_on(info, &found)
+    });
+    if let Some(info) = left_over {
+        report::note(&format!(
+            "token `{}` opens the vault already, by its key there",
+            text::plain(&info.token_label)
+        ));
+    } else {
+        let (new, enrolled) = add(api.as_ref(), &found, &uri, scheme, context)?;
+        if !context.json() {
+            output::print(&format!("recipient {new} is active\n{}", jobs::as_text(&enrolled)))?;
+        }
+    }
+    drop(api);
     if how.destroy_old {
         destroy_key(&former, context)?;
     }
@@ -422,7 +456,8 @@ pub(crate) fn move_master(
     let api = open::vault_without(&config, context, old)?;
     let bar = Bar::new();
     let retire = Retire { compromised: how.compromised, destroyed: how.destroy_old };
-    let done = api.retire(old, retire, &bar)?;
+    let is_done = gone(&former) && (former.state == RecipientState::Destroyed || !how.destroy_old);
+    let done = if is_done { resumed } else { api.retire(old, retire, &bar)? };
     drop(bar);
     forget(old, context)?;
     let to_change = crate::commands::rotate::to_be_changed(api.as_ref(), how.compromised)?;
