@@ -2,8 +2,10 @@
 
 mod enroll;
 pub(crate) mod offline;
+mod retire;
+mod transfer;
 
-pub(crate) use enroll::{Move, move_master};
+pub(crate) use transfer::{Move, move_master};
 
 use crate::{
     args,
@@ -57,8 +59,8 @@ enum Command {
     Info(InfoArgs),
     SelfTest(SelfTestArgs),
     Enroll(enroll::EnrollArgs),
-    Recipients(enroll::RecipientsArgs),
-    Retire(enroll::RetireArgs),
+    Recipients(retire::RecipientsArgs),
+    Retire(retire::RetireArgs),
     Request(offline::RequestArgs),
     Answer(offline::AnswerArgs),
     Activate(offline::ActivateArgs),
@@ -99,8 +101,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
         Command::Info(_) => info(context),
         Command::SelfTest(args) => self_test(&args, context),
         Command::Enroll(args) => enroll::enroll(&args, context),
-        Command::Recipients(_) => enroll::recipients(context),
-        Command::Retire(args) => enroll::retire(&args, context),
+        Command::Recipients(_) => retire::recipients(context),
+        Command::Retire(args) => retire::retire(&args, context),
         Command::Request(args) => offline::request(&args, context),
         Command::Answer(args) => offline::answer(&args, context),
         Command::Activate(args) => offline::activate(&args, context),

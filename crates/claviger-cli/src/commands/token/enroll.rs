@@ -1,8 +1,8 @@
-//! `claviger token enroll`, `recipients`, `retire`, and moving the master key to another token.
+//! `claviger token enroll`: another token opens the vault too.
 
+use super::retire::forget;
 use crate::{
     args,
-    config::TokenConfig,
     context::Context,
     enrol::{NewKeys, Schemes},
     error::CliError,
@@ -10,17 +10,14 @@ use crate::{
     open,
     output::{self, jobs, text},
     progress::Bar,
-    prompt, report,
+    report,
 };
 use claviger_gate::{Api, RecipientInfo, RecipientState, Retire, RotateMaster};
 use claviger_token::{Token as _, Uri};
 use claviger_types::{RecipientId, Scheme};
 use claviger_vault::{Anchor as _, answer_challenge};
 use serde_json::json;
-use std::{
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::{path::PathBuf, str::FromStr};
 
 const ENROLL_EXAMPLES: &str = "\
 Examples:
@@ -31,16 +28,6 @@ Examples:
 Makes a key pair on the token, has it answer a challenge, and wraps every data key to it too: from then on either token opens \
 the vault. Where the vault's first key is a secret key (A256KW, A256GCM), only a host that reaches that token can make new \
 services; --move makes it a key pair as well.";
-
-const RETIRE_EXAMPLES: &str = "\
-Examples:
-  claviger token recipients
-  claviger token retire 4f1d2c3b...                 the token may be lost
-  claviger token retire 4f1d2c3b... --destroy       its key is destroyed first
-  claviger token retire 4f1d2c3b... --compromised   somebody else may have it
-
-Unless its key is destroyed and read back as absent, whoever has the token and an old copy of the store has the old keys: so the \
-vault key and every data key are replaced, and everything is sealed anew. An id may be cut short.";
 
 /// Have another token open the vault too
 #[derive(Debug, clap::Args)]
@@ -64,35 +51,6 @@ pub(super) struct EnrollArgs {
     /// A request that `token request` made on another host
     #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "make_pair"])]
     request: Option<PathBuf>,
-}
-
-/// List who is, was or will be a recipient
-#[derive(Debug, clap::Args)]
-pub(super) struct RecipientsArgs {}
-
-/// Have a recipient open nothing that is written from now on
-#[derive(Debug, clap::Args)]
-#[command(after_help = RETIRE_EXAMPLES)]
-pub(super) struct RetireArgs {
-    /// The recipient: its id, or as much of it as is unlike the others
-    #[arg(value_name = "RECIPIENT")]
-    recipient: String,
-    /// Somebody else may have its key
-    #[arg(long)]
-    compromised: bool,
-    /// Destroy its key on its token first; the token must be one that the configuration names
-    #[arg(long, conflicts_with = "compromised")]
-    destroy: bool,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
-}
-
-/// How the master key moves.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Move {
-    pub(crate) compromised: bool,
-    pub(crate) destroy_old: bool,
 }
 
 pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliError> {
@@ -171,7 +129,7 @@ fn already(api: &dyn Api, found: &Found, context: &Context) -> Result<bool, CliE
     Ok(true)
 }
 
-fn is_on(info: &RecipientInfo, found: &Found) -> bool {
+pub(super) fn is_on(info: &RecipientInfo, found: &Found) -> bool {
     (&info.token_label, &info.token_serial) == (&found.token.label, &found.token.serial)
 }
 
@@ -207,7 +165,7 @@ fn make_pair(api: &dyn Api, context: &Context) -> Result<(), CliError> {
 }
 
 /// Makes keys on a token, has them answer, takes them up, and notes the token in the configuration.
-fn add(
+pub(super) fn add(
     api: &dyn Api,
     found: &Found,
     uri: &Uri,
@@ -245,221 +203,4 @@ fn add(
     drop(bar);
     keys.keep();
     Ok((proposal.recipient, done))
-}
-
-pub(super) fn recipients(context: &Context) -> Result<(), CliError> {
-    let status = context.open_as_owner()?.status()?;
-    if context.json() {
-        return output::print_json(&status.recipients.iter().map(jobs::recipient_json).collect());
-    }
-    let rows: Vec<_> = status.recipients.iter().map(row).collect();
-    output::print(&text::table(&rows))
-}
-
-fn row(info: &RecipientInfo) -> Vec<String> {
-    vec![
-        info.id.to_string(),
-        info.state.name().to_owned(),
-        info.scheme.name().to_owned(),
-        format!("token `{}`, serial {}", text::plain(&info.token_label), text::plain(&info.token_serial)),
-        format!(
-            "since {}{}",
-            text::time(info.changed),
-            if info.local { " (this configuration's)" } else { "" }
-        ),
-    ]
-}
-
-pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliError> {
-    let config = context.config()?;
-    context.config_file()?.check_writable()?;
-    // By another token, where this host's first one is the one that goes.
-    let names_first = config.token.recipient.to_string().starts_with(&args.recipient.to_lowercase());
-    let api =
-        if names_first { context.open_without(config.token.recipient)? } else { context.open_as_owner()? };
-    let recipient = named(&args.recipient, &api.status()?.recipients)?;
-    if !args.yes {
-        confirm(&recipient)?;
-    }
-    let how = Retire { compromised: args.compromised, destroyed: args.destroy };
-    if recipient.state == RecipientState::Destroyed || (gone(&recipient) && !args.destroy) {
-        return retired_before(&recipient, args, context);
-    }
-    if args.destroy {
-        destroy_key(&recipient, context)?;
-    }
-    let bar = Bar::new();
-    let done = api.retire(recipient.id, how, &bar)?;
-    drop(bar);
-    forget(recipient.id, context)?;
-    match done {
-        Some(done) => {
-            let to_change = crate::commands::rotate::to_be_changed(api.as_ref(), args.compromised)?;
-            jobs::print(&done, to_change.as_deref(), context.json())
-        }
-        None if context.json() => output::print_json(&json!({"withdrawn": recipient.id.to_string()})),
-        None if args.destroy => {
-            output::print(&format!("the key of the recipient {} is destroyed\n", recipient.id))
-        }
-        None => output::print(&format!("the proposed recipient {} is withdrawn\n", recipient.id)),
-    }
-}
-
-/// All that an attempt which was cut short can have left is the name in the configuration.
-fn retired_before(recipient: &RecipientInfo, args: &RetireArgs, context: &Context) -> Result<(), CliError> {
-    if args.compromised && recipient.state == RecipientState::Deactivated {
-        return Err(CliError::usage(
-            format!("the recipient {} is deactivated already", recipient.id),
-            "its key opens nothing that was written since; change at their issuers the credentials that are older",
-        ));
-    }
-    forget(recipient.id, context)?;
-    report::note(&format!(
-        "the recipient {} is {} already, and nothing was changed",
-        recipient.id,
-        recipient.state.name()
-    ));
-    if context.json() { output::print_json(&json!({"job": null})) } else { Ok(()) }
-}
-
-/// Whether it was retired before.
-fn gone(recipient: &RecipientInfo) -> bool {
-    !matches!(recipient.state, RecipientState::Active | RecipientState::PreActive)
-}
-
-/// The recipient that an id, or the beginning of one, means.
-fn named(text: &str, recipients: &[RecipientInfo]) -> Result<RecipientInfo, CliError> {
-    let wanted = text.to_lowercase();
-    let mut fitting =
-        recipients.iter().filter(|info| !wanted.is_empty() && info.id.to_string().starts_with(&wanted));
-    match (fitting.next(), fitting.next()) {
-        (Some(one), None) => Ok(one.clone()),
-        (None, _) => Err(CliError::usage(
-            format!("the vault has no recipient {text}"),
-            "`claviger token recipients` lists them",
-        )),
-        (Some(_), Some(_)) => Err(CliError::usage(
-            format!("{text} is the beginning of more than one recipient's id"),
-            "give more of it; `claviger token recipients` lists them",
-        )),
-    }
-}
-
-fn confirm(recipient: &RecipientInfo) -> Result<(), CliError> {
-    if !prompt::possible() {
-        return Err(CliError::NoTerminal {
-            question: "whether to retire a recipient",
-            instead: "give --yes if you mean it",
-            pin: false,
-        });
-    }
-    if prompt::confirm(&format!("Retire {}?", jobs::recipient_text(recipient)))? {
-        return Ok(());
-    }
-    Err(CliError::Declined { what: "nobody was retired" })
-}
-
-/// Destroys a recipient's key, on the token of this host that has it.
-fn destroy_key(recipient: &RecipientInfo, context: &Context) -> Result<(), CliError> {
-    let config = context.config()?;
-    let has_it = |entry: &&TokenConfig| {
-        entry.uri.parse::<Uri>().is_ok_and(|uri| {
-            (uri.token.as_ref(), uri.serial.as_ref())
-                == (Some(&recipient.token_label), Some(&recipient.token_serial))
-        })
-    };
-    let Some(entry) = std::iter::once(&config.token).chain(&config.backup_tokens).find(has_it) else {
-        return Err(CliError::usage(
-            "the configuration names no token with that recipient's key, so it cannot be destroyed here",
-            "leave --destroy out: then everything is sealed anew, and the old key opens nothing of it",
-        ));
-    };
-    match open::open_entry(entry, context) {
-        Ok(opened) => opened.token.destroy_sibling(recipient.id, recipient.scheme).map(drop)?,
-        // Looked for after a login: an attempt that was cut short has destroyed it.
-        Err(error) if entry.recipient == recipient.id && open::is_key_missing(&error) => {}
-        Err(error) => return Err(error),
-    }
-    Ok(())
-}
-
-/// Takes a recipient out of the configuration, if it is there; where it stood first, the next one does.
-fn forget(recipient: RecipientId, context: &Context) -> Result<(), CliError> {
-    let file = context.config_file()?;
-    file.edit(|draft| {
-        let now = file.read()?;
-        let all = std::iter::once(now.token.clone()).chain(now.backup_tokens.clone());
-        let mut left = all.filter(|entry| entry.recipient != recipient);
-        match left.next() {
-            Some(first) => draft.tokens(&first, &left.collect::<Vec<_>>()),
-            None => Ok(()),
-        }
-    })?;
-    Ok(())
-}
-
-/// The move was made before, unless more is wanted than that.
-fn on_it_already(former: &RecipientInfo, how: Move, context: &Context) -> Result<(), CliError> {
-    let what = format!("the master key is on token `{}` already", text::plain(&former.token_label));
-    if how.compromised {
-        return Err(CliError::usage(what, "leave --token out to replace it there"));
-    }
-    report::note(&format!("{what}, and nothing was changed; without --token it gets a new key there"));
-    if context.json() { output::print_json(&json!({"job": null})) } else { Ok(()) }
-}
-
-/// Moves the master key to another token: enrolled first, then everything is sealed anew without the old one.
-pub(crate) fn move_master(
-    uri: &str,
-    module: Option<&Path>,
-    scheme: Option<Scheme>,
-    how: Move,
-    context: &Context,
-) -> Result<(), CliError> {
-    let uri = args::token(uri)?;
-    context.config_file()?.check_writable()?;
-    let config = context.config()?;
-    let old = config.token.recipient;
-    let found = modules::find(module, &uri)?;
-    let api = context.open_as_owner()?;
-    // Whatever was cut short is finished first: a token that is being enrolled does not open everything yet.
-    let bar = Bar::new();
-    let resumed = api.resume(&bar)?;
-    drop(bar);
-    let former = named(&old.to_string(), &api.status()?.recipients)?;
-    if is_on(&former, &found) {
-        return on_it_already(&former, how, context);
-    }
-    // An attempt that was cut short has come as far as this: its key is used, and no second one made.
-    let left_over = api.status()?.recipients.into_iter().find(|info| {
-        info.state == RecipientState::Active
-            && scheme.is_none_or(|it| it == info.scheme)
-            && is_on(info, &found)
-    });
-    if let Some(info) = left_over {
-        report::note(&format!(
-            "token `{}` opens the vault already, by its key there",
-            text::plain(&info.token_label)
-        ));
-    } else {
-        let (new, enrolled) = add(api.as_ref(), &found, &uri, scheme, context)?;
-        if !context.json() {
-            output::print(&format!("recipient {new} is active\n{}", jobs::as_text(&enrolled)))?;
-        }
-    }
-    drop(api);
-    if how.destroy_old {
-        destroy_key(&former, context)?;
-    }
-    // By the new token alone, from a configuration that names it.
-    let config = context.config_file()?.read()?;
-    let api = open::vault_without(&config, context, old)?;
-    let bar = Bar::new();
-    let retire = Retire { compromised: how.compromised, destroyed: how.destroy_old };
-    let is_done = gone(&former) && (former.state == RecipientState::Destroyed || !how.destroy_old);
-    let done = if is_done { resumed } else { api.retire(old, retire, &bar)? };
-    drop(bar);
-    forget(old, context)?;
-    let to_change = crate::commands::rotate::to_be_changed(api.as_ref(), how.compromised)?;
-    done.map_or(Ok(()), |done| jobs::print(&done, to_change.as_deref(), context.json()))
 }

@@ -1,0 +1,198 @@
+//! `claviger token recipients` and `retire`.
+
+use crate::{
+    config::TokenConfig,
+    context::Context,
+    error::CliError,
+    open,
+    output::{self, jobs, text},
+    progress::Bar,
+    prompt, report,
+};
+use claviger_gate::{RecipientInfo, RecipientState, Retire};
+use claviger_token::{Token as _, Uri};
+use claviger_types::RecipientId;
+use serde_json::json;
+
+const RETIRE_EXAMPLES: &str = "\
+Examples:
+  claviger token recipients
+  claviger token retire 4f1d2c3b...                 the token may be lost
+  claviger token retire 4f1d2c3b... --destroy       its key is destroyed first
+  claviger token retire 4f1d2c3b... --compromised   somebody else may have it
+
+Unless its key is destroyed and read back as absent, whoever has the token and an old copy of the store has the old keys: so the \
+vault key and every data key are replaced, and everything is sealed anew. An id may be cut short.";
+
+/// List who is, was or will be a recipient
+#[derive(Debug, clap::Args)]
+pub(super) struct RecipientsArgs {}
+
+/// Have a recipient open nothing that is written from now on
+#[derive(Debug, clap::Args)]
+#[command(after_help = RETIRE_EXAMPLES)]
+pub(super) struct RetireArgs {
+    /// The recipient: its id, or as much of it as is unlike the others
+    #[arg(value_name = "RECIPIENT")]
+    recipient: String,
+    /// Somebody else may have its key
+    #[arg(long)]
+    compromised: bool,
+    /// Destroy its key on its token first; the token must be one that the configuration names
+    #[arg(long, conflicts_with = "compromised")]
+    destroy: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) fn recipients(context: &Context) -> Result<(), CliError> {
+    let status = context.open_as_owner()?.status()?;
+    if context.json() {
+        return output::print_json(&status.recipients.iter().map(jobs::recipient_json).collect());
+    }
+    let rows: Vec<_> = status.recipients.iter().map(row).collect();
+    output::print(&text::table(&rows))
+}
+
+fn row(info: &RecipientInfo) -> Vec<String> {
+    vec![
+        info.id.to_string(),
+        info.state.name().to_owned(),
+        info.scheme.name().to_owned(),
+        format!("token `{}`, serial {}", text::plain(&info.token_label), text::plain(&info.token_serial)),
+        format!(
+            "since {}{}",
+            text::time(info.changed),
+            if info.local { " (this configuration's)" } else { "" }
+        ),
+    ]
+}
+
+pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliError> {
+    let config = context.config()?;
+    context.config_file()?.check_writable()?;
+    // By another token, where this host's first one is the one that goes.
+    let names_first = config.token.recipient.to_string().starts_with(&args.recipient.to_lowercase());
+    let api =
+        if names_first { context.open_without(config.token.recipient)? } else { context.open_as_owner()? };
+    let recipient = named(&args.recipient, &api.status()?.recipients)?;
+    if !args.yes {
+        confirm(&recipient)?;
+    }
+    let how = Retire { compromised: args.compromised, destroyed: args.destroy };
+    if recipient.state == RecipientState::Destroyed || (gone(&recipient) && !args.destroy) {
+        return retired_before(&recipient, args, context);
+    }
+    if args.destroy {
+        destroy_key(&recipient, context)?;
+    }
+    let bar = Bar::new();
+    let done = api.retire(recipient.id, how, &bar)?;
+    drop(bar);
+    forget(recipient.id, context)?;
+    match done {
+        Some(done) => {
+            let to_change = crate::commands::rotate::to_be_changed(api.as_ref(), args.compromised)?;
+            jobs::print(&done, to_change.as_deref(), context.json())
+        }
+        None if context.json() => output::print_json(&json!({"withdrawn": recipient.id.to_string()})),
+        None if args.destroy => {
+            output::print(&format!("the key of the recipient {} is destroyed\n", recipient.id))
+        }
+        None => output::print(&format!("the proposed recipient {} is withdrawn\n", recipient.id)),
+    }
+}
+
+/// All that an attempt which was cut short can have left is the name in the configuration.
+fn retired_before(recipient: &RecipientInfo, args: &RetireArgs, context: &Context) -> Result<(), CliError> {
+    if args.compromised && recipient.state == RecipientState::Deactivated {
+        return Err(CliError::usage(
+            format!("the recipient {} is deactivated already", recipient.id),
+            "its key opens nothing that was written since; change at their issuers the credentials that are older",
+        ));
+    }
+    forget(recipient.id, context)?;
+    report::note(&format!(
+        "the recipient {} is {} already, and nothing was changed",
+        recipient.id,
+        recipient.state.name()
+    ));
+    if context.json() { output::print_json(&json!({"job": null})) } else { Ok(()) }
+}
+
+/// Whether it was retired before.
+pub(super) fn gone(recipient: &RecipientInfo) -> bool {
+    !matches!(recipient.state, RecipientState::Active | RecipientState::PreActive)
+}
+
+/// The recipient that an id, or the beginning of one, means.
+pub(super) fn named(text: &str, recipients: &[RecipientInfo]) -> Result<RecipientInfo, CliError> {
+    let wanted = text.to_lowercase();
+    let mut fitting =
+        recipients.iter().filter(|info| !wanted.is_empty() && info.id.to_string().starts_with(&wanted));
+    match (fitting.next(), fitting.next()) {
+        (Some(one), None) => Ok(one.clone()),
+        (None, _) => Err(CliError::usage(
+            format!("the vault has no recipient {text}"),
+            "`claviger token recipients` lists them",
+        )),
+        (Some(_), Some(_)) => Err(CliError::usage(
+            format!("{text} is the beginning of more than one recipient's id"),
+            "give more of it; `claviger token recipients` lists them",
+        )),
+    }
+}
+
+fn confirm(recipient: &RecipientInfo) -> Result<(), CliError> {
+    if !prompt::possible() {
+        return Err(CliError::NoTerminal {
+            question: "whether to retire a recipient",
+            instead: "give --yes if you mean it",
+            pin: false,
+        });
+    }
+    if prompt::confirm(&format!("Retire {}?", jobs::recipient_text(recipient)))? {
+        return Ok(());
+    }
+    Err(CliError::Declined { what: "nobody was retired" })
+}
+
+/// Destroys a recipient's key, on the token of this host that has it.
+pub(super) fn destroy_key(recipient: &RecipientInfo, context: &Context) -> Result<(), CliError> {
+    let config = context.config()?;
+    let has_it = |entry: &&TokenConfig| {
+        entry.uri.parse::<Uri>().is_ok_and(|uri| {
+            (uri.token.as_ref(), uri.serial.as_ref())
+                == (Some(&recipient.token_label), Some(&recipient.token_serial))
+        })
+    };
+    let Some(entry) = std::iter::once(&config.token).chain(&config.backup_tokens).find(has_it) else {
+        return Err(CliError::usage(
+            "the configuration names no token with that recipient's key, so it cannot be destroyed here",
+            "leave --destroy out: then everything is sealed anew, and the old key opens nothing of it",
+        ));
+    };
+    match open::open_entry(entry, context) {
+        Ok(opened) => opened.token.destroy_sibling(recipient.id, recipient.scheme).map(drop)?,
+        // Looked for after a login: an attempt that was cut short has destroyed it.
+        Err(error) if entry.recipient == recipient.id && open::is_key_missing(&error) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Takes a recipient out of the configuration, if it is there; where it stood first, the next one does.
+pub(super) fn forget(recipient: RecipientId, context: &Context) -> Result<(), CliError> {
+    let file = context.config_file()?;
+    file.edit(|draft| {
+        let now = file.read()?;
+        let all = std::iter::once(now.token.clone()).chain(now.backup_tokens.clone());
+        let mut left = all.filter(|entry| entry.recipient != recipient);
+        match left.next() {
+            Some(first) => draft.tokens(&first, &left.collect::<Vec<_>>()),
+            None => Ok(()),
+        }
+    })?;
+    Ok(())
+}

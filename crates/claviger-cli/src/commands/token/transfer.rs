@@ -1,0 +1,92 @@
+//! `claviger rotate master --token`: the master key moves to another token.
+
+use super::{
+    enroll::{add, is_on},
+    retire::{destroy_key, forget, gone, named},
+};
+use crate::{
+    args,
+    context::Context,
+    error::CliError,
+    modules, open,
+    output::{self, jobs, text},
+    progress::Bar,
+    report,
+};
+use claviger_gate::{RecipientInfo, RecipientState, Retire};
+use claviger_types::Scheme;
+use serde_json::json;
+use std::path::Path;
+
+/// How the master key moves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Move {
+    pub(crate) compromised: bool,
+    pub(crate) destroy_old: bool,
+}
+
+/// The move was made before, unless more is wanted than that.
+fn on_it_already(former: &RecipientInfo, how: Move, context: &Context) -> Result<(), CliError> {
+    let what = format!("the master key is on token `{}` already", text::plain(&former.token_label));
+    if how.compromised {
+        return Err(CliError::usage(what, "leave --token out to replace it there"));
+    }
+    report::note(&format!("{what}, and nothing was changed; without --token it gets a new key there"));
+    if context.json() { output::print_json(&json!({"job": null})) } else { Ok(()) }
+}
+
+/// Moves the master key to another token: enrolled first, then everything is sealed anew without the old one.
+pub(crate) fn move_master(
+    uri: &str,
+    module: Option<&Path>,
+    scheme: Option<Scheme>,
+    how: Move,
+    context: &Context,
+) -> Result<(), CliError> {
+    let uri = args::token(uri)?;
+    context.config_file()?.check_writable()?;
+    let config = context.config()?;
+    let old = config.token.recipient;
+    let found = modules::find(module, &uri)?;
+    let api = context.open_as_owner()?;
+    // Whatever was cut short is finished first: a token that is being enrolled does not open everything yet.
+    let bar = Bar::new();
+    let resumed = api.resume(&bar)?;
+    drop(bar);
+    let former = named(&old.to_string(), &api.status()?.recipients)?;
+    if is_on(&former, &found) {
+        return on_it_already(&former, how, context);
+    }
+    // An attempt that was cut short has come as far as this: its key is used, and no second one made.
+    let left_over = api.status()?.recipients.into_iter().find(|info| {
+        info.state == RecipientState::Active
+            && scheme.is_none_or(|it| it == info.scheme)
+            && is_on(info, &found)
+    });
+    if let Some(info) = left_over {
+        report::note(&format!(
+            "token `{}` opens the vault already, by its key there",
+            text::plain(&info.token_label)
+        ));
+    } else {
+        let (new, enrolled) = add(api.as_ref(), &found, &uri, scheme, context)?;
+        if !context.json() {
+            output::print(&format!("recipient {new} is active\n{}", jobs::as_text(&enrolled)))?;
+        }
+    }
+    drop(api);
+    if how.destroy_old {
+        destroy_key(&former, context)?;
+    }
+    // By the new token alone, from a configuration that names it.
+    let config = context.config_file()?.read()?;
+    let api = open::vault_without(&config, context, old)?;
+    let bar = Bar::new();
+    let retire = Retire { compromised: how.compromised, destroyed: how.destroy_old };
+    let is_done = gone(&former) && (former.state == RecipientState::Destroyed || !how.destroy_old);
+    let done = if is_done { resumed } else { api.retire(old, retire, &bar)? };
+    drop(bar);
+    forget(old, context)?;
+    let to_change = crate::commands::rotate::to_be_changed(api.as_ref(), how.compromised)?;
+    done.map_or(Ok(()), |done| jobs::print(&done, to_change.as_deref(), context.json()))
+}
