@@ -21,12 +21,12 @@ mod turns;
 
 use crate::{args::Cli, context::Context, error::CliError};
 use clap::Parser as _;
-use std::{alloc::System, ffi::OsStr, process::ExitCode};
+use std::{ffi::OsStr, process::ExitCode};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Every buffer is wiped when it is freed, so that those of libraries leave nothing either.
 #[global_allocator]
-static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+static ALLOCATOR: ZeroAlloc<mimalloc::MiMalloc> = ZeroAlloc(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     hygiene::harden();
