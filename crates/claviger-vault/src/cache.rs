@@ -82,7 +82,13 @@ impl<T> Shelf<T> {
         Ok(what)
     }
 
-    fn get(&self, link: &Link) -> Option<Arc<T>> {
+    /// Keeps what was just written, so that it need not be read back: it is what its link vouches for.
+    pub(crate) fn keep(&self, link: Link, what: T, weight: usize) {
+        self.put(link, Kept { what: Arc::new(what), weight });
+    }
+
+    /// What lies under this link, if it is here.
+    pub(crate) fn get(&self, link: &Link) -> Option<Arc<T>> {
         let mut both = self.lock();
         if let Some(kept) = both.young.get(link) {
             return Some(Arc::clone(&kept.what));

@@ -8,6 +8,9 @@ use crate::{
 };
 use claviger_types::{Digest, Entropy, Link};
 
+/// How many nodes a walk through the tree reads at once.
+const NODES_AT_ONCE: usize = 64;
+
 /// One change to the index: the service's new leaf, or `None` to take it out.
 pub(crate) type Change = (Digest, Option<Leaf>);
 
@@ -37,24 +40,27 @@ fn walk(
 ) -> Result<(), VaultError> {
     let Some(root) = snapshot.root.index else { return Ok(()) };
     let mut pending = vec![(root, Vec::new())];
-    while let Some((link, prefix)) = pending.pop() {
-        reached(&link)?;
-        let node = match snapshot.node(&link, &prefix) {
-            Ok(node) => node,
-            Err(error) => {
-                damaged(&link, error)?;
-                continue;
-            }
-        };
-        for (nibble, entry) in (0_u8..).zip(&node.entries) {
-            match entry {
-                Some(Entry::Node(child)) => {
-                    let mut path = prefix.clone();
-                    path.push(nibble);
-                    pending.push((*child, path));
+    while !pending.is_empty() {
+        let batch = pending.split_off(pending.len().saturating_sub(NODES_AT_ONCE));
+        for ((link, prefix), node) in batch.iter().zip(snapshot.nodes(&batch)) {
+            reached(link)?;
+            let node = match node {
+                Ok(node) => node,
+                Err(error) => {
+                    damaged(link, error)?;
+                    continue;
                 }
-                Some(Entry::Leaf(leaf)) => visit(Leaf::clone(leaf))?,
-                None => {}
+            };
+            for (nibble, entry) in (0_u8..).zip(&node.entries) {
+                match entry {
+                    Some(Entry::Node(child)) => {
+                        let mut path = prefix.clone();
+                        path.push(nibble);
+                        pending.push((*child, path));
+                    }
+                    Some(Entry::Leaf(leaf)) => visit(Leaf::clone(leaf))?,
+                    None => {}
+                }
             }
         }
     }
@@ -241,7 +247,11 @@ impl Editor<'_> {
             _ => {}
         }
         let node = Node { prefix: prefix.to_vec(), entries };
-        let link = self.draft.put(node.encode()?, self.entropy)?;
+        let bytes = node.encode()?;
+        let weight = bytes.len();
+        let link = self.draft.put(bytes, self.entropy)?;
+        // Whoever comes next, for whatever service, needs the nodes near the root.
+        self.snapshot.cache.nodes.keep(link, node, weight);
         Ok(Some(Entry::Node(link)))
     }
 }

@@ -5,11 +5,14 @@ use crate::{
     cache::Cache,
     format::{HeadPayload, Leaf, Node, RecipientRecord, Registry, Root, decode},
     index,
+    session::BATCH,
 };
 use claviger_envelope::{ObjectContext, ObjectKind, VaultKeys, name_hmac, open_object};
 use claviger_store::Store;
-use claviger_types::{Digest, Link, SecretBytes, ServiceName};
-use std::sync::Arc;
+use claviger_types::{Digest, Link, ObjectId, SecretBytes, ServiceName};
+use std::{collections::HashMap, sync::Arc};
+
+const INDEX_NODE: &str = "index node";
 
 /// A head whose MAC and anchors were checked, seen through one of its vault keys. Reading through it gives what that
 /// head says and nothing else, however the store changes meanwhile.
@@ -29,12 +32,19 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// The bytes that this link vouches for.
     pub(crate) fn read(&self, what: &'static str, link: &Link) -> Result<Vec<u8>, VaultError> {
-        let bytes = self.store.get(&[link.id])?.pop().flatten();
-        match bytes {
-            Some(bytes) if link.fits(&bytes) => Ok(bytes),
-            Some(_) => Err(VaultError::Object { what, object: link.id, fault: Fault::Altered }),
-            None => Err(VaultError::Object { what, object: link.id, fault: Fault::Missing }),
+        vouched(what, link, self.store.get(&[link.id])?.pop().flatten())
+    }
+
+    /// The bytes that each of these links vouches for, or the first error.
+    pub(crate) fn read_all(&self, what: &'static str, links: &[Link]) -> Result<Vec<Vec<u8>>, VaultError> {
+        let mut all = Vec::with_capacity(links.len());
+        for batch in links.chunks(BATCH) {
+            let ids: Vec<ObjectId> = batch.iter().map(|link| link.id).collect();
+            for (link, bytes) in batch.iter().zip(self.store.get(&ids)?) {
+                all.push(vouched(what, link, bytes)?);
+            }
         }
+        Ok(all)
     }
 
     /// Opens a sealed object that this link vouches for.
@@ -66,8 +76,31 @@ impl Snapshot {
 
     /// The index node that must lie at `prefix`.
     pub(crate) fn node(&self, link: &Link, prefix: &[u8]) -> Result<Arc<Node>, VaultError> {
+        self.node_from(link, prefix, || self.read(INDEX_NODE, link))
+    }
+
+    /// Several of them, read at once; an error for each that cannot be had.
+    pub(crate) fn nodes(&self, wanted: &[(Link, Vec<u8>)]) -> Vec<Result<Arc<Node>, VaultError>> {
+        let unknown = wanted.iter().map(|(link, _)| link).filter(|link| self.cache.nodes.get(link).is_none());
+        let ids: Vec<ObjectId> = unknown.map(|link| link.id).collect();
+        // Whatever keeps some from being read must not keep the others from it: then each is read by itself.
+        let read = self.store.get(&ids).unwrap_or_default();
+        let mut read: HashMap<ObjectId, Option<Vec<u8>>> = ids.into_iter().zip(read).collect();
+        let one = |(link, prefix): &(Link, Vec<u8>)| match read.remove(&link.id) {
+            Some(bytes) => self.node_from(link, prefix, || vouched(INDEX_NODE, link, bytes)),
+            None => self.node(link, prefix),
+        };
+        wanted.iter().map(one).collect()
+    }
+
+    fn node_from(
+        &self,
+        link: &Link,
+        prefix: &[u8],
+        read: impl FnOnce() -> Result<Vec<u8>, VaultError>,
+    ) -> Result<Arc<Node>, VaultError> {
         let node = self.cache.nodes.get_or(link, || {
-            let bytes = self.read("index node", link)?;
+            let bytes = read()?;
             Ok::<_, VaultError>((Node::decode(&bytes, prefix)?, bytes.len()))
         })?;
         if node.prefix == prefix {
@@ -147,5 +180,14 @@ impl Snapshot {
             root.index = index;
         }
         Box::new(payload)
+    }
+}
+
+/// The bytes that the store gave for a link, if they are what it vouches for.
+fn vouched(what: &'static str, link: &Link, bytes: Option<Vec<u8>>) -> Result<Vec<u8>, VaultError> {
+    match bytes {
+        Some(bytes) if link.fits(&bytes) => Ok(bytes),
+        Some(_) => Err(VaultError::Object { what, object: link.id, fault: Fault::Altered }),
+        None => Err(VaultError::Object { what, object: link.id, fault: Fault::Missing }),
     }
 }

@@ -37,3 +37,12 @@ fn another_digest_is_another_thing() {
     let other = Link { digest: claviger_types::Digest::of(b"changed"), ..link(1) };
     assert_eq!(*shelf.get_or(&other, || Ok::<_, ()>((9, 1))).unwrap(), 9);
 }
+
+#[test]
+fn what_was_written_need_not_be_read_back() {
+    let shelf = Shelf::new(50);
+    let mut made = Vec::new();
+    shelf.keep(link(1), 1, 10);
+    assert_eq!(ask(&shelf, 1, &mut made), 1);
+    assert!(made.is_empty());
+}
