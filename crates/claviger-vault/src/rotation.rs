@@ -4,6 +4,7 @@
 //! whom in one commit (`begin`). [`Vault::carry_on`] takes batches of services (`batch`) until none is left, and then
 //! ends the job.
 
+mod ahead;
 mod batch;
 mod begin;
 mod end;
@@ -22,11 +23,12 @@ use crate::{
     index,
     snapshot::Snapshot,
 };
-use batch::Prepared;
+use ahead::{Prepared, Workshop};
 use begin::Plan;
 pub(crate) use begin::count_services;
 use claviger_store::WorkLock;
 use claviger_types::{ObjectId, ServiceName, Timestamp};
+use std::thread;
 
 /// The most services of one commit.
 const MOST_SERVICES: usize = 256;
@@ -105,7 +107,21 @@ impl Vault {
         id: ObjectId,
         progress: &dyn Progress,
     ) -> Result<JobReport, VaultError> {
-        let mut prepared = Prepared::default();
+        let job = self.fresh()?.payload.job()?.filter(|job| job.id == id).ok_or(VaultError::Contended)?;
+        if job.kind != JobKind::Rewrap {
+            return self.commit_batches(id, Prepared::default(), progress);
+        }
+        let workshop = Workshop::new(self, job.cursor);
+        thread::scope(|scope| self.commit_batches(id, Prepared::ahead(scope, &workshop), progress))
+    }
+
+    /// Takes a job's batches one by one until it is over.
+    fn commit_batches(
+        &self,
+        id: ObjectId,
+        mut prepared: Prepared<'_>,
+        progress: &dyn Progress,
+    ) -> Result<JobReport, VaultError> {
         let mut most = MOST_SERVICES;
         let mut lost = 0;
         let mut begun = false;
@@ -130,7 +146,11 @@ impl Vault {
             let committed = match outcome {
                 Ok(Next::Commit(payload, services)) => {
                     let over = payload.rotation.is_none();
-                    let done = self.commit_ahead(&snapshot, payload, draft, most, &mut prepared)?;
+                    let reached = payload.job()?.and_then(|job| job.cursor);
+                    let done = self.commit(&snapshot, payload, draft)?;
+                    if done && let Some(place) = reached {
+                        prepared.committed(&place);
+                    }
                     if done && over {
                         self.disbelieve(&job);
                         return self.report(&job);
@@ -153,7 +173,6 @@ impl Vault {
                 progress.advance(services);
                 most = MOST_SERVICES.min(most * 2);
                 lost = 0;
-                prepared.committed();
             } else {
                 // Another writer was there first. A smaller bite is ready sooner.
                 most = (most / 2).max(1);
@@ -163,38 +182,13 @@ impl Vault {
         }
     }
 
-    /// Commits a batch; meanwhile the token makes the envelopes of the next one.
-    fn commit_ahead(
-        &self,
-        snapshot: &Snapshot,
-        payload: Box<HeadPayload>,
-        draft: Draft,
-        most: usize,
-        prepared: &mut Prepared,
-    ) -> Result<bool, VaultError> {
-        let job = payload.job()?.filter(|job| job.kind == JobKind::Rewrap);
-        let Some(last) = job.and_then(|job| job.cursor) else { return self.commit(snapshot, payload, draft) };
-        std::thread::scope(|scope| {
-            let ahead = scope.spawn(|| {
-                let leaves = index::after(snapshot, Some(&last), most)?;
-                self.rewrapped(snapshot, &leaves, |_| false)
-            });
-            let committed = self.commit(snapshot, payload, draft);
-            // Whatever is wrong with the next batch shows when its turn comes.
-            if let Ok(Ok(made)) = ahead.join() {
-                prepared.extend(made);
-            }
-            committed
-        })
-    }
-
     /// The next batch of services, as the payload of a new head.
     fn next(
         &self,
         snapshot: &Snapshot,
         job: &Job,
         most: usize,
-        prepared: &mut Prepared,
+        prepared: &mut Prepared<'_>,
         draft: &mut Draft,
     ) -> Result<Next, VaultError> {
         let from = match job.kind {

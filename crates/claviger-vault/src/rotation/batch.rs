@@ -1,67 +1,45 @@
-//! A batch of services: their envelopes made anew, or everything in them sealed anew. The token is asked from as many
-//! threads as there are processors.
+//! A batch of services: their envelopes made anew, or everything in them sealed anew.
 
+use super::ahead::Prepared;
 use crate::{
     Vault, VaultError,
     draft::Draft,
     format::{HeadPayload, Leaf, RecipientRecord},
     index::{self, Change},
-    session::BATCH,
     snapshot::Snapshot,
 };
 use claviger_envelope::DataKeyContext;
-use claviger_types::{Link, ObjectId};
-use std::{collections::HashMap, num::NonZero, thread};
+use claviger_types::{Digest, Link, ObjectId};
+use std::{num::NonZero, thread};
 
 /// More threads than this only wait for the token.
 const MOST_THREADS: usize = 8;
 
-/// Envelopes that were made ahead of their commit, by the one that each replaces: while the batch before was committed, or
-/// for a commit that another writer won.
-#[derive(Default)]
-pub(super) struct Prepared {
-    made: HashMap<ObjectId, Vec<u8>>,
-    used: Vec<ObjectId>,
-}
-
-impl Prepared {
-    /// Forgets what the last batch used; it is in the store by now.
-    pub(super) fn committed(&mut self) {
-        for id in self.used.drain(..) {
-            self.made.remove(&id);
-        }
-    }
-
-    /// Takes over what was made ahead.
-    pub(super) fn extend(&mut self, made: Made) {
-        self.made.extend(made);
-    }
-}
-
-/// Envelopes, by the one that each replaces.
-pub(super) type Made = Vec<(ObjectId, Vec<u8>)>;
+/// Envelopes, each by the place of its service in the index and the envelope that it replaces.
+pub(super) type Made = Vec<((Digest, ObjectId), Vec<u8>)>;
 
 impl Vault {
     /// Wraps every data key of these services to the present recipients.
     pub(super) fn rewrap_batch(
         &self,
         snapshot: &Snapshot,
-        mut leaves: Vec<Leaf>,
-        prepared: &mut Prepared,
+        leaves: Vec<Leaf>,
+        prepared: &mut Prepared<'_>,
         draft: &mut Draft,
     ) -> Result<Box<HeadPayload>, VaultError> {
-        let made = self.rewrapped(snapshot, &leaves, |id| prepared.made.contains_key(id))?;
-        prepared.extend(made);
-        prepared.used.clear();
+        if let Some(last) = leaves.last() {
+            prepared.reach(&last.name);
+        }
+        let made = self.rewrapped(snapshot, &leaves, |at| prepared.get(at).is_some())?;
+        prepared.add(made);
 
         let mut changes: Vec<Change> = Vec::with_capacity(leaves.len());
-        for mut leaf in leaves.drain(..) {
+        for mut leaf in leaves {
             for key in &mut leaf.keys {
-                let Some(bytes) = prepared.made.get(&key.envelope.id).cloned() else {
+                let Some(bytes) = prepared.get(&(leaf.name, key.envelope.id)).cloned() else {
                     let reason = "a data key of the batch was not wrapped anew".to_owned();
                     return Err(VaultError::Invalid { reason });
                 };
-                prepared.used.push(key.envelope.id);
                 draft.replace(&key.envelope);
                 key.envelope = draft.put(bytes, self.entropy.as_ref())?;
             }
@@ -76,23 +54,30 @@ impl Vault {
         &self,
         snapshot: &Snapshot,
         leaves: &[Leaf],
-        is_there: impl Fn(&ObjectId) -> bool,
+        is_there: impl Fn(&(Digest, ObjectId)) -> bool,
     ) -> Result<Made, VaultError> {
         let recipients = snapshot.recipients()?;
         let wanted: Vec<Wanted> = leaves
             .iter()
             .flat_map(|leaf| leaf.keys.iter().map(move |key| (leaf, key)))
-            .filter(|(_, key)| !is_there(&key.envelope.id))
+            .filter(|(leaf, key)| !is_there(&(leaf.name, key.envelope.id)))
             .map(|(leaf, key)| Wanted {
+                place: leaf.name,
                 context: DataKeyContext { vault: snapshot.payload.vault, service: leaf.service, n: key.n },
                 kid: key.kid,
                 link: key.envelope,
             })
             .collect();
-        let old = read_all(snapshot, &wanted)?;
-        let work: Vec<_> = wanted.iter().zip(old).collect();
-        let made = in_parallel(&work, |(wanted, bytes)| self.rewrap(wanted, bytes, &recipients))?;
-        Ok(wanted.iter().map(|wanted| wanted.link.id).zip(made).collect())
+        let links: Vec<Link> = wanted.iter().map(|wanted| wanted.link).collect();
+        let old = snapshot.read_all("data key", &links)?;
+        wanted
+            .iter()
+            .zip(old)
+            .map(|(wanted, old)| {
+                let made = self.rewrap(wanted, &old, &recipients)?;
+                Ok(((wanted.place, wanted.link.id), made))
+            })
+            .collect()
     }
 
     /// One envelope, opened by the token and made anew under another one-time key.
@@ -145,29 +130,11 @@ impl Vault {
 
 /// An envelope that is to be made anew.
 struct Wanted {
+    /// Where its service stands in the index.
+    place: Digest,
     context: DataKeyContext,
-    kid: claviger_types::Digest,
+    kid: Digest,
     link: Link,
-}
-
-fn read_all(snapshot: &Snapshot, wanted: &[Wanted]) -> Result<Vec<Vec<u8>>, VaultError> {
-    const WHAT: &str = "data key";
-    let mut all = Vec::with_capacity(wanted.len());
-    for batch in wanted.chunks(BATCH) {
-        let ids: Vec<ObjectId> = batch.iter().map(|wanted| wanted.link.id).collect();
-        for (wanted, bytes) in batch.iter().zip(snapshot.store.get(&ids)?) {
-            let fault = match bytes {
-                Some(bytes) if wanted.link.fits(&bytes) => {
-                    all.push(bytes);
-                    continue;
-                }
-                Some(_) => crate::Fault::Altered,
-                None => crate::Fault::Missing,
-            };
-            return Err(VaultError::Object { what: WHAT, object: wanted.link.id, fault });
-        }
-    }
-    Ok(all)
 }
 
 /// Does the same to every item, on all processors; the results in order, or the first error.
