@@ -1,7 +1,7 @@
 //! The driver against a tight loop over the bare module: same module, same token, same mechanism, same template, in turns.
 //!
 //!     bench_driver [--quick] [--gcm] [softhsm|kryoptic]...
-//!     bench_driver --bare
+//!     bench_driver --bare=COUNT
 //!
 //! One line per measurement, in operations per second:
 //!
@@ -9,8 +9,8 @@
 //!
 //! The bare loop holds its session and the key's handle and does nothing but the calls: C_UnwrapKey, C_GetAttributeValue,
 //! C_DestroyObject to unwrap, C_CreateObject, C_WrapKey, C_DestroyObject to wrap; with `--gcm` also C_DecryptInit, C_Decrypt
-//! and C_EncryptInit, C_Encrypt. A ratio of 1 is a driver that costs nothing. `--bare` measures the bare calls alone, on
-//! SoftHSM, one thread.
+//! and C_EncryptInit, C_Encrypt. A ratio of 1 is a driver that costs nothing. `--bare` makes so many bare wraps, then as many
+//! unwraps, on SoftHSM, one thread, and prints how long each took in all.
 // A measuring program: it calls into C, and stops at the first surprise.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::doc_markdown)]
 
@@ -47,18 +47,20 @@ const CONTEXT: &[u8] = b"bench";
 const PIN_FILE: &str = "CLAVIGER_BENCH_PIN_FILE";
 
 fn main() -> ExitCode {
-    let mut options = Options { turns: TURNS, gcm: false, bare: false };
+    let mut options = Options { turns: TURNS, gcm: false, bare: None };
     let mut chosen = Vec::new();
     let arguments: Vec<String> = env::args().skip(1).collect();
     for argument in &arguments {
         match argument.as_str() {
             "--quick" => options.turns = QUICK_TURNS,
             "--gcm" => options.gcm = true,
-            "--bare" => options.bare = true,
+            name if name.starts_with("--bare=") => {
+                options.bare = name.trim_start_matches("--bare=").parse().ok();
+            }
             name => {
                 let Some(provider) = Provider::ALL.into_iter().find(|provider| provider.name() == name)
                 else {
-                    eprintln!("usage: bench_driver [--quick] [--gcm] [--bare-wrap] [softhsm|kryoptic]...");
+                    eprintln!("usage: bench_driver [--quick] [--gcm] [--bare=COUNT] [softhsm|kryoptic]...");
                     return ExitCode::from(2);
                 };
                 chosen.push(provider);
@@ -70,7 +72,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if chosen.is_empty() {
-        chosen = if options.bare { vec![Provider::SoftHsm] } else { Provider::ALL.to_vec() };
+        chosen = if options.bare.is_some() { vec![Provider::SoftHsm] } else { Provider::ALL.to_vec() };
     }
     for provider in chosen {
         let instance = provider.instance();
@@ -89,7 +91,7 @@ fn main() -> ExitCode {
 struct Options {
     turns: usize,
     gcm: bool,
-    bare: bool,
+    bare: Option<u32>,
 }
 
 fn measure(provider: Provider, pin_file: &Path, options: &Options) {
@@ -106,12 +108,15 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
         let wrapped = token.wrap(&cek, CONTEXT).unwrap();
         let bare_wrap = || bare.wrap_loop(scheme, &cek, CONTEXT);
         let bare_unwrap = || bare.unwrap_loop(&wrapped, CONTEXT);
-        if options.bare {
-            let loops: [(&str, [Maker<'_, '_>; 1]); 2] = [("wrap", [&bare_wrap]), ("unwrap", [&bare_unwrap])];
-            for (operation, side) in loops {
-                let [rate] = in_turns(1, options.turns, side);
+        if let Some(count) = options.bare {
+            let loops: [(&str, Maker<'_, '_>); 2] = [("wrap", &bare_wrap), ("unwrap", &bare_unwrap)];
+            for (operation, make) in loops {
+                let mut step = make();
+                let began = Instant::now();
+                (0..count).for_each(|_| step());
+                let seconds = began.elapsed().as_secs_f64();
                 println!(
-                    "module={} scheme={scheme} op={operation} threads=1 bare={rate:.0}",
+                    "module={} scheme={scheme} op={operation} count={count} seconds={seconds:.3}",
                     provider.name()
                 );
             }
