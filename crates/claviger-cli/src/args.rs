@@ -6,7 +6,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use claviger_token::Uri;
-use claviger_types::{Clock as _, Digest, Kind, Reference, ServiceName, SystemClock, Timestamp};
+use claviger_types::{Clock as _, Digest, Kind, RecipientId, Reference, ServiceName, SystemClock, Timestamp};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -112,6 +112,13 @@ pub(crate) fn service(text: &str) -> Result<ServiceName, String> {
 /// and with it a PIN that somebody put there.
 pub(crate) fn token(uri: &str) -> Result<Uri, CliError> {
     Ok(uri.parse::<Uri>()?)
+}
+
+/// A recipient.
+pub(crate) fn recipient(text: &str) -> Result<RecipientId, String> {
+    text.parse().map_err(|_| {
+        "a recipient is 32 hexadecimal digits, as messages and `token recipients` show it".to_owned()
+    })
 }
 
 /// A head's digest.

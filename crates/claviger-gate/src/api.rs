@@ -79,7 +79,7 @@ pub trait Api: Send + Sync {
     fn retire(
         &self,
         recipient: RecipientId,
-        how: Retire,
+        how: &Retire,
         progress: &dyn Progress,
     ) -> Result<Option<JobReport>, ApiError>;
 

@@ -249,7 +249,7 @@ impl Api for Gate {
     fn retire(
         &self,
         recipient: RecipientId,
-        how: Retire,
+        how: &Retire,
         progress: &dyn Progress,
     ) -> Result<Option<JobReport>, ApiError> {
         let call = overall("token retire", Action::Admin);
@@ -295,7 +295,7 @@ impl Api for Gate {
     ) -> Result<ImportReport, ApiError> {
         self.change(
             overall("import", Action::Write),
-            |vault| vault.import(entries, options, progress),
+            |vault| vault.import(&entries, options, progress),
             |_| None,
         )
     }

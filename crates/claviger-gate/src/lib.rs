@@ -9,8 +9,9 @@ pub use api::{Api, AuditRecord};
 pub use claviger_vault::{
     Amend, AmendService, BackupInfo, BackupReport, Changed, Credential, CredentialInfo, Damage, Due, Erasure,
     Fault, GcOptions, GcReport, HostInfo, ImportEntry, ImportOptions, ImportReport, JobInfo, JobKind,
-    JobReport, PinnedSigner, Progress, Proposal, RecipientInfo, RecipientState, RepairReport, Retire,
-    Rewrapped, RotateMaster, Set, Silent, Status, VerifyReport, VersionInfo, VersionState, Versions, Written,
+    JobReport, KeyFate, PinnedSigner, Progress, Proposal, RecipientInfo, RecipientState, RepairReport,
+    Retire, Rewrapped, RotateMaster, Set, Silent, Status, VerifyReport, VersionInfo, VersionState, Versions,
+    Written,
 };
 pub use error::{ApiError, ErrorClass};
 pub use gate::{Caller, Gate};

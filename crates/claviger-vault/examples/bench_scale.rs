@@ -102,7 +102,8 @@ fn fill(directory: &Path, credentials: usize, services: usize) -> Outcome<Sized>
     for first in (0..services).step_by(BATCH) {
         let batch = first..services.min(first + BATCH);
         let entries = batch.flat_map(|service| (0..each).map(move |credential| entry(service, credential)));
-        vault.import(entries.collect::<Outcome<_>>()?, ImportOptions::default(), &Silent)?;
+        let entries: Vec<ImportEntry> = entries.collect::<Outcome<_>>()?;
+        vault.import(&entries, ImportOptions::default(), &Silent)?;
     }
     let fill = started.elapsed();
     let (place, opener) = (directory.to_owned(), Arc::clone(&token));

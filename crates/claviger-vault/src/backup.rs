@@ -11,7 +11,7 @@ use crate::{
 };
 use claviger_envelope::{UnverifiedHead, mac_head};
 use claviger_store::{ArchiveStore, ArchiveWriter, Commit, Object, Store};
-use claviger_types::{Digest, ObjectId};
+use claviger_types::{Digest, ObjectId, RecipientId};
 use std::{path::Path, sync::Arc};
 
 /// How many objects are put into a restored store at once.
@@ -202,10 +202,13 @@ fn looking_at(parts: &Parts, source: &Arc<dyn Store>) -> Result<Vault, VaultErro
 /// Everything in the source is read first; a damaged one is refused. The new head's epoch is above every anchor that can
 /// be reached, and it is marked as restored: other hosts refuse it until they are told to trust it. Every service gets a
 /// new data key, because the counts of uses are older than the truth. What was begun and cut short is gone on with.
+///
+/// A recipient that is `lost` is retired with it: nobody can wrap to a secret key whose token is gone.
 pub fn restore(
     parts: Parts,
     source: &Arc<dyn Store>,
     accept_rollback: bool,
+    lost: &[RecipientId],
     progress: &dyn Progress,
 ) -> Result<(Vault, RestoreReport), VaultError> {
     let looking = looking_at(&parts, source)?;
@@ -248,11 +251,19 @@ pub fn restore(
     }
     parts.host.settle(snapshot.root.fingerprint)?;
     let vault = Vault::open(parts)?;
-    let job = match vault.resume(progress)? {
+    for recipient in lost {
+        vault.fresh()?.registry()?.record(*recipient)?;
+        vault.leave_out(*recipient)?;
+    }
+    let mut job = match vault.resume(progress)? {
         // Begun by the head that was just written, if nothing else was going on in the backup.
         Some(report) if report.job.kind == JobKind::Rekey => JobReport { resumed: false, ..report },
         _ => vault.rekey_all(progress)?,
     };
+    // What they could read of old copies includes the vault key, and that is the present one.
+    for recipient in lost {
+        job = vault.replace_without(*recipient, progress)?;
+    }
     vault.settle_anchors()?;
     let head = vault.head()?;
     Ok((vault, RestoreReport { from, head, job, lost_after }))

@@ -8,6 +8,9 @@ use std::{
     time::Duration,
 };
 
+/// How often a sweep begins again because others write, before the bytes are left to a later one.
+const MOST_SWEEPS: usize = 5;
+
 /// Whether deletions after a commit failed, so that what they should have deleted is garbage now.
 #[derive(Debug, Default)]
 pub(crate) struct LeftBehind(AtomicBool);
@@ -61,11 +64,18 @@ impl Vault {
     /// Deletes what nothing reaches and has lain there for so long. What another process has staged and not committed
     /// goes too: its commit then fails, and nothing is lost by it.
     fn sweep(&self, least: Duration) -> Result<u64, VaultError> {
-        let snapshot = self.fresh()?;
-        let (found, marks) = self.mark(&snapshot, &Silent)?;
-        if let Some(damage) = found.damage.first() {
-            return Err(VaultError::Object { what: damage.what, object: damage.object, fault: damage.fault });
+        for _ in 1..MOST_SWEEPS {
+            match self.sweep_once(least) {
+                // Others wrote meanwhile.
+                Err(VaultError::Contended) => {}
+                outcome => return outcome,
+            }
         }
+        self.sweep_once(least)
+    }
+
+    fn sweep_once(&self, least: Duration) -> Result<u64, VaultError> {
+        let (snapshot, marks) = self.mark_undamaged(&Silent)?;
         let heads: std::collections::HashSet<ObjectId> = marks.old_heads.into_iter().collect();
         let mut doomed = Vec::new();
         marks.all.unmarked(self.store.as_ref(), &mut |listed| {

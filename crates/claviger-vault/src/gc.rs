@@ -12,14 +12,7 @@ impl Vault {
     /// head reaches is damaged: what hangs under a damaged object cannot be told from garbage.
     pub fn gc(&self, options: GcOptions, progress: &dyn Progress) -> Result<GcReport, VaultError> {
         progress.begin("collecting garbage", None);
-        let snapshot = self.fresh()?;
-        let (found, marks) = self.mark(&snapshot, progress)?;
-        if let Some(damage) = found.damage.first() {
-            if self.fresh()?.digest != snapshot.digest {
-                return self.gc(options, progress);
-            }
-            return Err(VaultError::Object { what: damage.what, object: damage.object, fault: damage.fault });
-        }
+        let (snapshot, marks) = self.mark_undamaged(progress)?;
         let mut report = GcReport { reached: marks.objects, kept_heads: marks.heads, ..GcReport::default() };
         let old_heads: HashSet<_> = marks.old_heads.into_iter().collect();
         let mut doomed = Vec::new();

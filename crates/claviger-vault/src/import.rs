@@ -15,12 +15,15 @@ use std::collections::{BTreeMap, HashSet, btree_map::Entry};
 /// How many of the new data keys are unwrapped again by the token before the head is swapped.
 const SAMPLE: usize = 32;
 
+/// How often an import begins again because others changed what it had built on.
+const MOST_ATTEMPTS: usize = 5;
+
 /// The entries of one service.
-struct ServicePlan {
+struct ServicePlan<'a> {
     name: ServiceName,
     /// The service as it is; what is staged builds on it, so it must be the same when the head is swapped.
     leaf: Option<Leaf>,
-    entries: Vec<ImportEntry>,
+    entries: Vec<&'a ImportEntry>,
 }
 
 impl Vault {
@@ -28,11 +31,27 @@ impl Vault {
     /// `overwrite` is not given, nothing at all is written and they are reported.
     pub fn import(
         &self,
-        entries: Vec<ImportEntry>,
+        entries: &[ImportEntry],
         options: ImportOptions,
         progress: &dyn Progress,
     ) -> Result<ImportReport, VaultError> {
-        check_entries(&entries)?;
+        check_entries(entries)?;
+        for _ in 1..MOST_ATTEMPTS {
+            match self.import_once(entries, options, progress) {
+                // What was sealed meanwhile is for a vault that has changed: its services, its keys, or who can open it.
+                Err(VaultError::Contended) => {}
+                outcome => return outcome,
+            }
+        }
+        self.import_once(entries, options, progress)
+    }
+
+    fn import_once(
+        &self,
+        entries: &[ImportEntry],
+        options: ImportOptions,
+        progress: &dyn Progress,
+    ) -> Result<ImportReport, VaultError> {
         self.move_services(entries.iter().map(|entry| &entry.service))?;
         let snapshot = self.fresh()?;
         let mut report = ImportReport::default();
@@ -50,29 +69,30 @@ impl Vault {
             .and_then(|()| self.sample(&snapshot, &staged, &mut report))
             .and_then(|()| self.publish(&snapshot, &staged));
         if let Err(error) = outcome {
-            if !error.may_be_done() {
-                self.discard(&staged.ids);
+            if error.may_be_done() {
+                return Err(error);
             }
-            return Err(error);
+            self.discard(&staged.ids);
+            return Err(if self.is_overtaken(&snapshot, &error)? { VaultError::Contended } else { error });
         }
         report.applied = true;
         Ok(report)
     }
 
     /// Sorts entries into new, unchanged and differing, by service. The plans hold what would be written.
-    fn plan(
+    fn plan<'a>(
         &self,
         snapshot: &Snapshot,
-        entries: Vec<ImportEntry>,
+        entries: &'a [ImportEntry],
         report: &mut ImportReport,
         progress: &dyn Progress,
-    ) -> Result<Vec<ServicePlan>, VaultError> {
+    ) -> Result<Vec<ServicePlan<'a>>, VaultError> {
         progress.begin("comparing", Some(u64::try_from(entries.len()).unwrap_or(u64::MAX)));
-        let mut plans: BTreeMap<ServiceName, ServicePlan> = BTreeMap::new();
+        let mut plans: BTreeMap<ServiceName, ServicePlan<'a>> = BTreeMap::new();
         for entry in entries {
             progress.advance(1);
             let reference = Reference { service: entry.service.clone(), name: Some(entry.name.clone()) };
-            match self.compare(snapshot, &reference, &entry)? {
+            match self.compare(snapshot, &reference, entry)? {
                 Some(true) => {
                     report.unchanged += 1;
                     continue;
@@ -141,7 +161,7 @@ impl Vault {
     fn publish(&self, base: &Snapshot, staged: &Staged) -> Result<(), VaultError> {
         self.write(|snapshot, draft, _| {
             if snapshot.digest != base.digest {
-                staged.still_holds(self, snapshot)?;
+                staged.still_holds(self, base, snapshot)?;
             }
             draft.deletes.extend_from_slice(&staged.replaced);
             draft.seals.clone_from(&staged.seals);

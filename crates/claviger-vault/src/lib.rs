@@ -68,5 +68,5 @@ pub use repair::RepairReport;
 pub use report::{
     BackupInfo, Due, HostInfo, JobInfo, JobKind, JobReport, Proposal, RecipientInfo, RecipientState, Status,
 };
-pub use rotation::{Retire, Rewrapped, RotateMaster, answer_challenge};
+pub use rotation::{KeyFate, Retire, Rewrapped, RotateMaster, answer_challenge};
 pub use session::Vault;

@@ -135,7 +135,7 @@ impl Machine {
             }
             Op::RetireOther => {
                 if let Some(other) = self.other.take() {
-                    self.run(|vault| vault.retire(other.recipient, Retire::default(), &Silent));
+                    self.run(|vault| vault.retire(other.recipient, &Retire::default(), &Silent));
                     // Cut short or not: in the end it opens nothing.
                     self.run(|vault| vault.resume(&Silent));
                     let state = |vault: &Vault| {

@@ -235,6 +235,8 @@ pub enum Fault {
     Altered,
     /// Its bytes are those linked to, but make no sense: a fault of the program that wrote it.
     Unreadable,
+    /// Nobody who is a recipient now can open it.
+    Unopenable,
 }
 
 impl Fault {
@@ -244,6 +246,7 @@ impl Fault {
             Self::Missing => "missing",
             Self::Altered => "altered",
             Self::Unreadable => "unreadable",
+            Self::Unopenable => "sealed to nobody who is a recipient",
         }
     }
 }

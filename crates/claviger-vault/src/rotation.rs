@@ -14,10 +14,10 @@ mod retire;
 
 pub use like::Rewrapped;
 pub use master::RotateMaster;
-pub use retire::{Retire, answer_challenge};
+pub use retire::{KeyFate, Retire, answer_challenge};
 
 use crate::{
-    Fault, JobInfo, JobKind, JobReport, Progress, Vault, VaultError,
+    JobInfo, JobKind, JobReport, Progress, Vault, VaultError,
     draft::Draft,
     format::{HeadPayload, Job, Registry},
     index,
@@ -157,9 +157,7 @@ impl Vault {
                     }
                     done.then_some(services)
                 }
-                Err(VaultError::Object { fault: Fault::Missing, .. })
-                    if self.fresh()?.digest != snapshot.digest =>
-                {
+                Err(error) if self.is_overtaken(&snapshot, &error)? => {
                     self.discard(&draft.staged);
                     None
                 }
@@ -227,9 +225,7 @@ impl Vault {
                 Ok(payload) => payload,
                 Err(error) => {
                     self.discard(&draft.staged);
-                    if matches!(error, VaultError::Object { fault: Fault::Missing, .. })
-                        && self.fresh()?.digest != snapshot.digest
-                    {
+                    if self.is_overtaken(&snapshot, &error)? {
                         continue;
                     }
                     return Err(error);

@@ -14,6 +14,7 @@ use crate::{
 };
 use claviger_envelope::{DataKeyEnvelope, ObjectKind, UnverifiedHead, VaultKeys, mac_head};
 use claviger_store::{Commit, Object, Store, StoreError};
+use claviger_token::TokenError;
 use claviger_types::{Clock, Digest, Entropy, ObjectId};
 use std::{
     collections::HashMap,
@@ -262,14 +263,24 @@ impl Vault {
         loop {
             let snapshot = self.fresh()?;
             match step(&snapshot) {
-                Err(error @ VaultError::Object { fault: Fault::Missing, .. }) => {
-                    if self.fresh()?.digest == snapshot.digest {
-                        return Err(error);
-                    }
-                }
+                Err(error) if !self.is_overtaken(&snapshot, &error)? => return Err(error),
+                Err(_) => {}
                 done => return done,
             }
         }
+    }
+
+    /// Whether an error comes of looking at a head that is no longer the newest: what it links to is deleted, a key that it
+    /// speaks of is destroyed. On the newest head the same is damage.
+    pub(crate) fn is_overtaken(&self, snapshot: &Snapshot, error: &VaultError) -> Result<bool, VaultError> {
+        let may_be = matches!(
+            error,
+            VaultError::Object { fault: Fault::Missing, .. }
+                | VaultError::NotARecipient
+                | VaultError::Unwritable { .. }
+                | VaultError::Token(TokenError::KeyMissing { .. })
+        );
+        Ok(may_be && self.fresh()?.digest != snapshot.digest)
     }
 
     /// Writes by swapping the head. `step` works on a fresh head each time (its last argument counts from 1); when
@@ -299,15 +310,11 @@ impl Vault {
                         return Ok(answer);
                     }
                 }
-                Err(error @ VaultError::Object { fault: Fault::Missing, .. }) => {
-                    if self.fresh()?.digest == snapshot.digest {
-                        return Err(error);
-                    }
-                }
                 Err(VaultError::NotMoved { service }) => {
                     self.move_service(&service)?;
                     continue;
                 }
+                Err(error) if self.is_overtaken(&snapshot, &error)? => {}
                 Err(error) => return Err(error),
             }
             if started.elapsed() > CONTENTION_LIMIT {

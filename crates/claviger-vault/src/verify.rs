@@ -12,7 +12,8 @@ use crate::{
     succession,
 };
 use claviger_envelope::{DataKeyEnvelope, ObjectKind};
-use claviger_types::{CredentialName, Digest, Link, ObjectId, ServiceName};
+use claviger_types::{CredentialName, Digest, Link, ObjectId, RecipientId, ServiceName};
+use std::{collections::HashSet, sync::Arc};
 
 /// What a head of the chain is called, whose loss harms nobody but a host that was away.
 pub(crate) const PAST_HEAD: &str = "past head";
@@ -59,6 +60,25 @@ impl Vault {
         Err(VaultError::Contended)
     }
 
+    /// A head of which nothing is damaged, and all that it reaches.
+    pub(crate) fn mark_undamaged(
+        &self,
+        progress: &dyn Progress,
+    ) -> Result<(Arc<Snapshot>, Reached), VaultError> {
+        for _ in 0..MOST_WALKS {
+            let snapshot = self.fresh()?;
+            let (found, marks) = self.mark(&snapshot, progress)?;
+            match found.damage.first() {
+                None => return Ok((snapshot, marks)),
+                Some(&Damage { what, object, fault, .. }) if self.fresh()?.digest == snapshot.digest => {
+                    return Err(VaultError::Object { what, object, fault });
+                }
+                Some(_) => {}
+            }
+        }
+        Err(VaultError::Contended)
+    }
+
     fn anchored(&self, snapshot: &Snapshot) -> Result<(), VaultError> {
         self.anchors.iter().try_for_each(|anchor| {
             chain::check(self.store.as_ref(), &snapshot.payload, &snapshot.digest, anchor.as_ref()).map(drop)
@@ -73,10 +93,13 @@ impl Vault {
     ) -> Result<(VerifyReport, Reached), VaultError> {
         // What is in memory already shows nothing of what lies in the store.
         let snapshot = &snapshot.uncached();
-        let mut walk = Walk { snapshot, report: VerifyReport::default(), marks: Marks::new()?, progress };
+        let readers = snapshot.registry().ok();
+        let readers = readers.map(|registry| registry.writable(&[]).iter().map(|record| record.id).collect());
+        let report = VerifyReport::default();
+        let mut walk = Walk { snapshot, report, marks: Marks::new()?, readers, progress };
         let payload = &snapshot.payload;
         for root in &payload.roots {
-            walk.object("vault key", &root.envelope, &Place::default())?;
+            walk.key("vault key", &root.envelope, &root.fingerprint, &Place::default())?;
         }
         for (what, kind, link) in [
             ("recipients", ObjectKind::Recipients, Some(&payload.recipients)),
@@ -128,6 +151,8 @@ struct Walk<'a> {
     snapshot: &'a Snapshot,
     report: VerifyReport,
     marks: Marks,
+    /// Who can open the vault; nobody is known where the register is damaged.
+    readers: Option<HashSet<RecipientId>>,
     progress: &'a dyn Progress,
 }
 
@@ -190,14 +215,14 @@ impl<'a> Walk<'a> {
             Ok(service) => service,
             Err(error) => {
                 for key in &leaf.keys {
-                    self.data_key(&key.envelope, &key.kid, &place)?;
+                    self.key("data key", &key.envelope, &key.kid, &place)?;
                 }
                 return self.damaged("service", &leaf.object, error, &place);
             }
         };
         place.service = Some(service.name.clone());
         for key in &leaf.keys {
-            self.data_key(&key.envelope, &key.kid, &place)?;
+            self.key("data key", &key.envelope, &key.kid, &place)?;
         }
         self.credentials(service.inline(), &place)?;
         for page in service.page_table() {
@@ -247,16 +272,28 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn data_key(&mut self, link: &Link, kid: &Digest, place: &Place) -> Result<(), VaultError> {
-        let Some(bytes) = self.object("data key", link, place)? else { return Ok(()) };
-        match DataKeyEnvelope::parse(&bytes) {
-            Ok(envelope) if envelope.kid() == *kid => Ok(()),
-            _ => {
-                let error =
-                    VaultError::Object { what: "data key", object: link.id, fault: Fault::Unreadable };
-                self.damaged("data key", link, error, place)
+    /// Checks a key's envelope: that it is that key's, and that somebody who is a recipient can open it.
+    fn key(
+        &mut self,
+        what: &'static str,
+        link: &Link,
+        kid: &Digest,
+        place: &Place,
+    ) -> Result<(), VaultError> {
+        let Some(bytes) = self.object(what, link, place)? else { return Ok(()) };
+        let fault = match DataKeyEnvelope::parse(&bytes) {
+            Ok(envelope) if envelope.kid() == *kid => {
+                let reads = |readers: &HashSet<RecipientId>| {
+                    envelope.recipients().iter().any(|wrapped| readers.contains(&wrapped.recipient))
+                };
+                if self.readers.as_ref().is_none_or(reads) {
+                    return Ok(());
+                }
+                Fault::Unopenable
             }
-        }
+            _ => Fault::Unreadable,
+        };
+        self.damaged(what, link, VaultError::Object { what, object: link.id, fault }, place)
     }
 
     fn object(

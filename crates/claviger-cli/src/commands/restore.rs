@@ -12,7 +12,7 @@ use crate::{
 };
 use claviger_store::{ArchiveStore, Store, StoreError};
 use claviger_token::{Token as _, TokenError, Uri, pkcs11};
-use claviger_types::Digest;
+use claviger_types::{Digest, RecipientId};
 use claviger_vault::{Parts, RestoreReport, Vault, VaultError, can_restore, restore};
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
@@ -24,6 +24,7 @@ Examples:
   claviger restore --accept-rollback                go on with the older store that lies there
   claviger restore vault.backup --token 'pkcs11:token=backup' --fingerprint FP
                                                     on a machine that has never seen the vault
+  claviger restore vault.backup --lost 5c76...      and its first token is lost
 
 Everything in the backup is read first. The restored vault's epoch is above everything that this host has seen, it is marked \
 as restored, and every other host refuses it until it is told `claviger trust --head DIGEST`. Every service gets a new data \
@@ -48,6 +49,10 @@ pub(crate) struct Args {
     /// The vault key in the backup, as `backup create` showed it
     #[arg(long, value_name = "FINGERPRINT", value_parser = args::digest)]
     fingerprint: Option<Digest>,
+    /// A recipient whose token is lost: it is retired with the restoration. Needed where it is the secret key of the vault,
+    /// to which nobody else can wrap
+    #[arg(long, value_name = "RECIPIENT", value_parser = args::recipient)]
+    lost: Vec<RecipientId>,
     /// Where the vault shall lie, on a machine that has no configuration
     #[arg(long, value_name = "URL", requires = "token")]
     store: Option<String>,
@@ -67,12 +72,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         let old_key = pin(&parts, args.fingerprint)?;
         can_restore(&parts, &source)?;
         parts.store = target(&config.store)?;
-        (restore(parts, &source, args.accept_rollback, &bar)?.1, old_key)
+        (restore(parts, &source, args.accept_rollback, &args.lost, &bar)?.1, old_key)
     } else {
         record(args, config, context)?;
         let parts = open::all_parts(config, context)?;
         let source = Arc::clone(&parts.store);
-        (restore(parts, &source, args.accept_rollback, &bar)?.1, false)
+        (restore(parts, &source, args.accept_rollback, &args.lost, &bar)?.1, false)
     };
     drop(bar);
     if old_key {
@@ -178,7 +183,7 @@ fn elsewhere(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut parts = open::assemble_joining(&config, Arc::clone(&source), &opened);
     can_restore(&parts, &source)?;
     parts.store = target(&config.store)?;
-    let (vault, done) = restore(parts, &source, args.accept_rollback, &bar)?;
+    let (vault, done) = restore(parts, &source, args.accept_rollback, &args.lost, &bar)?;
     drop(bar);
     let public = claviger_audit::public_of(&vault.audit_key()?).map_err(claviger_gate::ApiError::Audit)?;
     let mut config = Config {

@@ -9,7 +9,7 @@ use crate::{
     progress::Bar,
     report,
 };
-use claviger_gate::{Due, Erasure, RotateMaster};
+use claviger_gate::{Due, Erasure, RecipientState, RotateMaster};
 use claviger_types::{Reference, Scheme, ServiceName};
 use serde_json::json;
 use std::str::FromStr;
@@ -79,11 +79,14 @@ enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = CREDENTIAL_EXAMPLES)]
 struct CredentialArgs {
+    /// The credential: SERVICE or SERVICE/NAME
+    #[arg(value_name = "REF", value_parser = args::reference, required_unless_present = "due")]
+    reference: Option<Reference>,
     /// Only list those that are due
-    #[arg(long)]
+    #[arg(long, conflicts_with = "reference")]
     due: bool,
     #[command(flatten)]
-    set: Option<set::Args>,
+    options: set::Options,
 }
 
 /// Give services new data keys, and seal what they hold anew
@@ -106,7 +109,7 @@ struct ServiceArgs {
 #[command(after_help = MASTER_EXAMPLES)]
 struct MasterArgs {
     /// Only if it is due
-    #[arg(long)]
+    #[arg(long, conflicts_with = "compromised")]
     due: bool,
     /// Somebody else may have the old key
     #[arg(long)]
@@ -155,21 +158,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
 }
 
 fn credential(args: CredentialArgs, context: &Context) -> Result<(), CliError> {
-    match (args.due, args.set) {
-        (false, Some(set)) => set::replace(set, context),
-        (true, None) => {
-            let due = context.open_as_owner()?.status()?.due;
-            let due: Vec<_> = due.into_iter().filter(|due| matches!(due, Due::Credential { .. })).collect();
-            if context.json() {
-                return output::print_json(&due.iter().map(jobs::due_json).collect());
-            }
-            output::print(&text::lines(due.iter().map(jobs::due_text)))
-        }
-        _ => Err(CliError::usage(
-            "name a credential, or give --due to list those that are due",
-            "a new value comes from the credential's issuer: claviger rotate credential REF --stdin",
-        )),
+    if let Some(reference) = &args.reference {
+        return set::replace(reference, args.options, context);
     }
+    let due = context.open_as_owner()?.status()?.due;
+    let due: Vec<_> = due.into_iter().filter(|due| matches!(due, Due::Credential { .. })).collect();
+    if context.json() {
+        return output::print_json(&due.iter().map(jobs::due_json).collect());
+    }
+    output::print(&text::lines(due.iter().map(jobs::due_text)))
 }
 
 fn services(args: &ServiceArgs, context: &Context) -> Result<(), CliError> {
@@ -250,10 +247,14 @@ pub(super) fn to_be_changed(
 
 fn resume(context: &Context) -> Result<(), CliError> {
     let bar = Bar::new();
-    let done = context.open_as_owner()?.resume(&bar)?;
+    let api = context.open_as_owner()?;
+    let done = api.resume(&bar)?;
     drop(bar);
     match done {
-        Some(done) => jobs::print(&done, None, context.json()),
+        Some(done) => {
+            let compromised = done.retired.iter().any(|info| info.state == RecipientState::Compromised);
+            jobs::print(&done, to_be_changed(api.as_ref(), compromised)?.as_deref(), context.json())
+        }
         None if context.json() => output::print_json(&json!({"resumed": false})),
         None => output::print("nothing was left behind\n"),
     }

@@ -41,6 +41,13 @@ pub(crate) struct Args {
     /// The credential: SERVICE or SERVICE/NAME
     #[arg(value_name = "REF", value_parser = args::reference)]
     reference: Reference,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What is written, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
     /// What it is [default: what it has been, or api-key]
     #[arg(long, value_parser = args::kind())]
     kind: Option<Kind>,
@@ -92,29 +99,40 @@ enum Input {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
-    let input = input(&args, context)?;
+    let Args { reference, options } = args;
+    let input = input(&options, context)?;
     let api = context.open()?;
-    let kind = kind(args.kind, &args.reference, &input, api.as_ref())?;
-    write(args, kind, input, api.as_ref(), context)
+    let kind = kind(options.kind, &reference, &input, api.as_ref())?;
+    write(reference, &options, kind, input, api.as_ref(), context)
 }
 
 /// Writes a value over one that must be there, and that nobody else has changed meanwhile.
-pub(crate) fn replace(mut args: Args, context: &Context) -> Result<(), CliError> {
-    let input = input(&args, context)?;
+pub(crate) fn replace(
+    reference: &Reference,
+    mut options: Options,
+    context: &Context,
+) -> Result<(), CliError> {
+    let input = input(&options, context)?;
     let api = context.open()?;
-    let present = api.history(&args.reference)?;
-    args.reference = present.reference();
-    args.cas = args.cas.or(Some(present.current));
-    let kind = args.kind.unwrap_or(present.kind);
-    write(args, kind, input, api.as_ref(), context)
+    let present = api.history(reference)?;
+    options.cas = options.cas.or(Some(present.current));
+    let kind = options.kind.unwrap_or(present.kind);
+    write(present.reference(), &options, kind, input, api.as_ref(), context)
 }
 
-fn write(args: Args, kind: Kind, input: Input, api: &dyn Api, context: &Context) -> Result<(), CliError> {
+fn write(
+    reference: Reference,
+    options: &Options,
+    kind: Kind,
+    input: Input,
+    api: &dyn Api,
+    context: &Context,
+) -> Result<(), CliError> {
     let value = value(kind, input)?;
     if value.size() == 0 {
         crate::report::note("the value has 0 bytes");
     }
-    let Args { reference, cas, max_versions, expires, rotate_by, .. } = args;
+    let Options { cas, max_versions, expires, rotate_by, .. } = *options;
     let written = api.set(Set { reference, value, cas, max_versions, expires, rotate_by })?;
     report(&written, context)
 }
@@ -139,7 +157,7 @@ pub(crate) fn report(written: &Written, context: &Context) -> Result<(), CliErro
     output::print(&format!("{}: version {}{pruned}\n", text::reference(&reference), written.version))
 }
 
-fn input(args: &Args, context: &Context) -> Result<Input, CliError> {
+fn input(args: &Options, context: &Context) -> Result<Input, CliError> {
     if args.value.is_some() {
         return Err(CliError::usage("`set` takes no value after the reference", NOT_HERE));
     }

@@ -84,16 +84,16 @@ fn a_lost_store_is_restored_and_only_knowingly_where_it_was_newer() {
     };
     let old_kid = kid(&vault);
     let bench = emptied(bench);
-    let refused = restore(bench.parts(), &archive(&file), false, &Silent);
+    let refused = restore(bench.parts(), &archive(&file), false, &[], &Silent);
     assert!(matches!(refused, Err(VaultError::RolledBack { .. })), "{refused:?}");
-    let (restored, report) = restore(bench.parts(), &archive(&file), true, &Silent).unwrap();
+    let (restored, report) = restore(bench.parts(), &archive(&file), true, &[], &Silent).unwrap();
     assert_eq!((report.from, report.lost_after), (backup.head, Some(seen.epoch)));
     assert!(report.head.epoch > seen.epoch);
     check(&restored);
     check(&bench.open().unwrap());
     assert!(get(&restored, "later").is_err());
     assert_ne!(kid(&restored), old_kid, "every service has a new data key");
-    let again = restore(bench.parts(), &archive(&file), true, &Silent);
+    let again = restore(bench.parts(), &archive(&file), true, &[], &Silent);
     assert!(again.is_ok(), "the same again changes nothing, or goes on: {again:?}");
     check(&bench.open().unwrap());
 }
@@ -106,7 +106,7 @@ fn other_hosts_refuse_a_restored_vault_until_they_trust_it() {
     let elsewhere = MemoryAnchor::default();
     *elsewhere.0.lock().unwrap() = *bench.anchor.0.lock().unwrap();
     let bench = emptied(bench);
-    let (restored, report) = restore(bench.parts(), &archive(&file), true, &Silent).unwrap();
+    let (restored, report) = restore(bench.parts(), &archive(&file), true, &[], &Silent).unwrap();
     let other = |accept| {
         let mut parts = bench.parts();
         parts.anchors = vec![Box::new(elsewhere.clone())];
@@ -132,8 +132,8 @@ fn an_older_store_that_lies_there_is_gone_on_with_knowingly() {
     bench.put_back(&old);
     assert!(matches!(bench.open(), Err(VaultError::RolledBack { .. })));
     let source = Arc::clone(&bench.store) as Arc<dyn Store>;
-    assert!(restore(bench.parts(), &source, false, &Silent).is_err());
-    let (accepted, report) = restore(bench.parts(), &source, true, &Silent).unwrap();
+    assert!(restore(bench.parts(), &source, false, &[], &Silent).is_err());
+    let (accepted, report) = restore(bench.parts(), &source, true, &[], &Silent).unwrap();
     check(&accepted);
     assert!(report.lost_after.is_some());
     check(&bench.open().unwrap());
@@ -153,10 +153,10 @@ fn a_restoration_that_was_cut_short_is_gone_on_with() {
             bench = emptied(bench);
             *bench.anchor.0.lock().unwrap() = seen;
             bench.store.inject(call, fault());
-            let outcome = restore(bench.parts(), &archive(&file), true, &Silent);
+            let outcome = restore(bench.parts(), &archive(&file), true, &[], &Silent);
             let used = bench.store.calls();
             bench.store.restart();
-            let (restored, _) = restore(bench.parts(), &archive(&file), true, &Silent)
+            let (restored, _) = restore(bench.parts(), &archive(&file), true, &[], &Silent)
                 .unwrap_or_else(|error| panic!("call {call}: {error}"));
             check(&restored);
             check(&bench.open().unwrap());
@@ -209,7 +209,7 @@ fn an_old_backup_is_wrapped_to_the_recipients_of_today() {
 
     // And without one that was retired since.
     let by_second_vault = bench.open_by(&second).unwrap();
-    by_second_vault.retire(bench.pinned.recipient, Retire::default(), &Silent).unwrap();
+    by_second_vault.retire(bench.pinned.recipient, &Retire::default(), &Silent).unwrap();
     let newest = directory.path().join("newest.backup");
     let scratch = Arc::new(SqliteStore::create(&directory.path().join("s/scratch2.db")).unwrap());
     let (_, rewrapped) = by_second_vault.rewrap_backup(&new, &newest, scratch, &Silent).unwrap();
@@ -220,4 +220,40 @@ fn an_old_backup_is_wrapped_to_the_recipients_of_today() {
     parts.anchors.clear();
     parts.host = Arc::new(MemoryHost::new(HostId::random(&OsEntropy).unwrap(), vec![pin]));
     assert!(matches!(Vault::open_accepting(parts, Accept::Inspect), Err(VaultError::NotARecipient)));
+}
+
+/// The usual vault: a secret key on the first token, a key pair on the second, and the first token gone with the machine.
+#[test]
+fn a_vault_is_restored_without_its_first_token() {
+    let (bench, vault) = Bench::with_scheme(Scheme::A256Kw);
+    for n in 0..SERVICES {
+        set(&vault, &format!("service {n}"), &format!("value {n}")).unwrap();
+    }
+    let second = Bench::beside(Scheme::EcdhEsA256Kw);
+    let proposal = vault.propose(second.token.describe(), None).unwrap();
+    let answer = answer_challenge(second.token.as_ref(), bench.pinned.vault, &proposal.challenge).unwrap();
+    vault.activate(proposal.recipient, answer, &Silent).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("vault.backup");
+    vault.backup(&file, &Silent).unwrap();
+    let (first, fingerprint) = (bench.pinned.recipient, bench.fingerprint());
+    drop(vault);
+
+    let bench = emptied(bench);
+    let parts = || {
+        let mut parts = bench.parts();
+        parts.token = Arc::clone(&second.token);
+        parts.pinned.recipient = second.recipient;
+        parts.anchors.clear();
+        parts
+    };
+    let alone = restore(parts(), &archive(&file), false, &[], &Silent);
+    assert!(matches!(alone, Err(VaultError::Unwritable { recipient, .. }) if recipient == first));
+    // The same again, knowingly, goes on where that stopped.
+    let (restored, report) = restore(parts(), &archive(&file), false, &[first], &Silent).unwrap();
+    assert_eq!(report.job.job.kind, JobKind::Replace);
+    assert_ne!(restored.fresh().unwrap().root.fingerprint, fingerprint, "which the lost token has");
+    check(&restored);
+    set(&restored, "new", "value").unwrap();
+    check(&Vault::open(parts()).unwrap());
 }

@@ -109,6 +109,11 @@ impl RecipientRecord {
         self.scheme().is_some_and(Scheme::is_symmetric)
     }
 
+    /// Whether its key is on the token that has the other's.
+    pub(crate) fn is_on_token_of(&self, other: &Self) -> bool {
+        (&self.token_label, &self.token_serial) == (&other.token_label, &other.token_serial)
+    }
+
     /// Brings it into another state.
     pub(crate) fn become_state(&mut self, state: RecipientState, now: Timestamp) {
         if self.state != state {

@@ -78,11 +78,14 @@ impl Registry {
         self.recipients.iter().find(|record| record.id == id)
     }
 
+    /// The record of a recipient that must be there.
+    pub(crate) fn record(&self, id: RecipientId) -> Result<&RecipientRecord, VaultError> {
+        self.recipient(id).ok_or_else(|| unknown(id))
+    }
+
     /// The record of a recipient, to be changed.
     pub(crate) fn recipient_mut(&mut self, id: RecipientId) -> Result<&mut RecipientRecord, VaultError> {
-        self.recipients.iter_mut().find(|record| record.id == id).ok_or_else(|| VaultError::Invalid {
-            reason: format!("the vault has no recipient {id}; `claviger token recipients` lists them"),
-        })
+        self.recipients.iter_mut().find(|record| record.id == id).ok_or_else(|| unknown(id))
     }
 
     /// Those that new data keys are wrapped to, apart from the ones on their way out.
@@ -139,5 +142,11 @@ impl Registry {
         self.backups.push(backup);
         let excess = self.backups.len().saturating_sub(MOST_REMEMBERED);
         self.backups.drain(..excess);
+    }
+}
+
+fn unknown(id: RecipientId) -> VaultError {
+    VaultError::Invalid {
+        reason: format!("the vault has no recipient {id}; `claviger token recipients` lists them"),
     }
 }

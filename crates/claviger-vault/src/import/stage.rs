@@ -11,9 +11,9 @@ use crate::{
     snapshot::Snapshot,
 };
 use claviger_store::{Object, Store};
-use claviger_types::{Digest, ObjectId};
+use claviger_types::{Digest, ObjectId, RecipientId};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::mpsc::{SyncSender, sync_channel},
     thread,
 };
@@ -46,7 +46,7 @@ impl Staged {
         &mut self,
         vault: &Vault,
         snapshot: &Snapshot,
-        plans: Vec<ServicePlan>,
+        plans: Vec<ServicePlan<'_>>,
         report: &mut ImportReport,
         progress: &dyn Progress,
     ) -> Result<(), VaultError> {
@@ -72,7 +72,7 @@ impl Staged {
         &mut self,
         vault: &Vault,
         snapshot: &Snapshot,
-        plans: Vec<ServicePlan>,
+        plans: Vec<ServicePlan<'_>>,
         recipients: &[RecipientRecord],
         send: &SyncSender<Vec<Object>>,
         report: &mut ImportReport,
@@ -103,8 +103,22 @@ impl Staged {
         send.send(batch.puts).map_err(gone)
     }
 
-    /// Whether, on a newer head, the services are still as they were and the staged objects still in the store.
-    pub(super) fn still_holds(&self, vault: &Vault, snapshot: &Snapshot) -> Result<(), VaultError> {
+    /// Whether what was staged on `base` is right under a newer head too: sealed under its vault key, for all who can open
+    /// it and nobody else, on services that are as they were; and still in the store.
+    pub(super) fn still_holds(
+        &self,
+        vault: &Vault,
+        base: &Snapshot,
+        snapshot: &Snapshot,
+    ) -> Result<(), VaultError> {
+        let readers = |recipients: Vec<RecipientRecord>| -> HashSet<RecipientId> {
+            recipients.into_iter().map(|record| record.id).collect()
+        };
+        if snapshot.root.fingerprint != base.root.fingerprint
+            || readers(snapshot.recipients()?) != readers(base.recipients()?)
+        {
+            return Err(VaultError::Contended);
+        }
         for (name, before) in &self.before {
             if index::find(snapshot, name)? != *before {
                 return Err(VaultError::Contended);
@@ -139,14 +153,14 @@ impl Vault {
     fn stage_service(
         &self,
         snapshot: &Snapshot,
-        plan: ServicePlan,
+        plan: ServicePlan<'_>,
         recipients: &[RecipientRecord],
         draft: &mut Draft,
     ) -> Result<Leaf, VaultError> {
         let (mut leaf, service, key) =
             self.service_for(snapshot, draft, &plan.name, plan.leaf, recipients)?;
         let mut records = service.all(snapshot)?;
-        for entry in &plan.entries {
+        for entry in plan.entries {
             self.stage_entry(snapshot, &key, &mut records, entry, draft)?;
         }
         count_seals(&self.keyring, &mut leaf, draft, &plan.name)?;

@@ -187,7 +187,7 @@ impl Vault {
 }
 
 /// Whether a vault may have these recipients: somebody can open it, and every writer can wrap to each of them.
-fn check_recipients(recipients: &[RecipientRecord]) -> Result<(), VaultError> {
+pub(super) fn check_recipients(recipients: &[RecipientRecord]) -> Result<(), VaultError> {
     let invalid = |reason: String| Err(VaultError::Invalid { reason });
     if recipients.is_empty() {
         return invalid("nobody would be left who can open the vault; enroll another token first".to_owned());

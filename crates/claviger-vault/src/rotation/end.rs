@@ -8,7 +8,6 @@ use crate::{
     snapshot::Snapshot,
     succession,
 };
-use claviger_types::RecipientId;
 
 impl Vault {
     /// The payload of the head that no longer has the job. Keys that are to be destroyed are gone before it is written.
@@ -20,14 +19,12 @@ impl Vault {
     ) -> Result<Box<HeadPayload>, VaultError> {
         let mut registry = Registry::clone(&*snapshot.registry()?);
         self.move_on(&registry, job)?;
-        if job.destroy {
-            for id in &job.retiring {
-                self.destroy_on_token(&registry, *id)?;
-            }
-        }
         let now = self.clock.now();
         for id in &job.retiring {
-            registry.recipient_mut(*id)?.become_state(job.end, now);
+            // A key on a token that is not here was not destroyed, whatever was asked.
+            let stays = job.destroy && !self.destroy_on_token(registry.record(*id)?)?;
+            let end = if stays { RecipientState::Deactivated } else { job.end };
+            registry.recipient_mut(*id)?.become_state(end, now);
         }
         let mut payload = Box::new(HeadPayload::clone(&snapshot.payload));
         payload.rotation = None;
@@ -45,9 +42,7 @@ impl Vault {
     /// way out.
     fn move_on(&self, registry: &Registry, job: &Job) -> Result<(), VaultError> {
         for former in job.retiring.iter().filter_map(|id| registry.recipient(*id)) {
-            let same_token = |record: &RecipientRecord| {
-                (&record.token_label, &record.token_serial) == (&former.token_label, &former.token_serial)
-            };
+            let same_token = |record: &RecipientRecord| record.is_on_token_of(former);
             for record in registry.writable(&job.retiring).into_iter().filter(same_token) {
                 if let Some(scheme) = record.scheme()
                     && let Some(key) = self.keyring.key_of(record.id, scheme)?
@@ -60,16 +55,19 @@ impl Vault {
         Ok(())
     }
 
-    fn destroy_on_token(&self, registry: &Registry, id: RecipientId) -> Result<(), VaultError> {
-        let scheme = registry.recipient(id).and_then(RecipientRecord::scheme);
-        let Some(scheme) = scheme else {
-            return Err(VaultError::Invalid {
-                reason: format!("the recipient {id} has no scheme that is known"),
-            });
-        };
+    /// Destroys a key on the token by which the vault is open; `false` where it lies on another.
+    fn destroy_on_token(&self, record: &RecipientRecord) -> Result<bool, VaultError> {
+        let token = self.keyring.token();
+        let here = token.describe();
+        if (&here.token_label, &here.token_serial) != (&record.token_label, &record.token_serial) {
+            return Ok(false);
+        }
+        let scheme = record.scheme().ok_or_else(|| VaultError::Invalid {
+            reason: format!("the recipient {} has no scheme that is known", record.id),
+        })?;
         // Gone already, where an earlier attempt came as far as this.
-        self.keyring.token().destroy_sibling(id, scheme)?;
-        Ok(())
+        token.destroy_sibling(record.id, scheme)?;
+        Ok(true)
     }
 
     /// What a job that has ended did, and who could still open what was before it.

@@ -1,6 +1,6 @@
 //! Recipients come by a proposal and an answered challenge, and go by retirement.
 
-use super::begin::Plan;
+use super::begin::{Plan, check_recipients};
 use crate::{
     JobKind, JobReport, PinnedSigner, Progress, Proposal, Vault, VaultError,
     format::{HeadPayload, RecipientRecord, Registry, SignerRecord},
@@ -10,14 +10,34 @@ use crate::{
 use claviger_envelope::{ContentAlg, DataKey, DataKeyContext, DataKeyEnvelope, answer};
 use claviger_token::{KeyDescription, Token, Unwrapped};
 use claviger_types::{Digest, RecipientId, ServiceId, VaultId};
+use std::sync::Arc;
 
 /// How to retire a recipient.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Retire {
     /// Whether somebody else may have its key.
     pub compromised: bool,
-    /// Whether its key was destroyed on its token, and read back as absent: then nothing need be sealed anew.
-    pub destroyed: bool,
+    /// What becomes of its key.
+    pub key: KeyFate,
+}
+
+/// What becomes of the key of a recipient that is retired.
+#[derive(Clone, Default)]
+pub enum KeyFate {
+    /// It stays, or nobody knows: the token may be lost.
+    #[default]
+    Kept,
+    /// It is destroyed on its token, which this reaches, and read back as absent; and so are former keys of the vault there.
+    /// Then nothing need be sealed anew.
+    DestroyedOn(Arc<dyn Token>),
+    /// It is absent from its token already.
+    Gone,
+}
+
+impl Retire {
+    const fn destroys(&self) -> bool {
+        !matches!(self.key, KeyFate::Kept)
+    }
 }
 
 /// The place of a challenge: no service has this number of data key.
@@ -115,23 +135,32 @@ impl Vault {
         self.run(&lock, &plan, &take_up, progress)
     }
 
-    /// Retires a recipient. Unless its key is known to be destroyed, it could open old copies, so the vault key and every
-    /// data key are replaced and everything is sealed anew. There is no report where nothing had to be done for it: a
-    /// recipient that is only proposed is forgotten, and one that was retired before is noted as destroyed. A retirement
-    /// of it that was left behind is finished, and that is all.
+    /// Retires a recipient. Unless its key and every former key of the vault on its token are known to be destroyed, the
+    /// token could open old copies, so the vault key and every data key are replaced and everything is sealed anew. There
+    /// is no report where nothing had to be done for it: a recipient that is only proposed is forgotten, and one that was
+    /// retired before is noted as destroyed. A retirement of it that was left behind is finished, and that is all.
+    ///
+    /// Nothing is destroyed before it is this process's turn, and what was left behind is done. Where that waits for the
+    /// very recipient to retire, whose token is gone, it goes on without it.
     pub fn retire(
         &self,
         recipient: RecipientId,
-        how: Retire,
+        how: &Retire,
         progress: &dyn Progress,
     ) -> Result<Option<JobReport>, VaultError> {
         let lock = self.work_lock()?;
-        let left_over = self.finish_left_over(&lock, progress)?;
+        let (left_over, was_stuck) = match self.finish_left_over(&lock, progress) {
+            Err(VaultError::Unwritable { recipient: stuck, .. }) if stuck == recipient => {
+                self.leave_out(recipient)?;
+                (self.finish_left_over(&lock, progress)?, true)
+            }
+            finished => (finished?, false),
+        };
         let registry = self.fresh()?.registry()?;
-        if let Some(report) = left_over
+        if let Some(report) = left_over.filter(|_| !was_stuck)
             && report.job.retiring.contains(&recipient)
             && (!how.compromised || report.job.kind == JobKind::Replace)
-            && (!how.destroyed
+            && (!how.destroys()
                 || registry.recipient(recipient).is_some_and(|it| it.state == RecipientState::Destroyed))
         {
             return Ok(Some(report));
@@ -148,7 +177,9 @@ impl Vault {
                 })?;
                 return Ok(None);
             }
-            RecipientState::Deactivated | RecipientState::Compromised if how.destroyed => {
+            RecipientState::Deactivated if was_stuck || (how.compromised && !how.destroys()) => {}
+            RecipientState::Deactivated | RecipientState::Compromised if how.destroys() => {
+                destroy_keys(&how.key, std::iter::once(registry.record(recipient)?))?;
                 self.change_registry(&|registry| {
                     let now = self.clock.now();
                     registry.recipient_mut(recipient)?.become_state(RecipientState::Destroyed, now);
@@ -162,10 +193,15 @@ impl Vault {
                 });
             }
         }
+        check_recipients(&registry.writable(&[recipient]))?;
+        let gone = Self::destroy_with_former_keys(&registry, recipient, &how.key)?;
         let plan = Plan {
-            kind: if how.destroyed && !how.compromised { JobKind::Rewrap } else { JobKind::Replace },
+            kind: match gone {
+                Some(_) if !how.compromised && !was_stuck => JobKind::Rewrap,
+                _ => JobKind::Replace,
+            },
             retiring: vec![recipient],
-            end: match (how.destroyed, how.compromised) {
+            end: match (how.destroys(), how.compromised) {
                 (true, _) => RecipientState::Destroyed,
                 (false, true) => RecipientState::Compromised,
                 (false, false) => RecipientState::Deactivated,
@@ -173,7 +209,69 @@ impl Vault {
             destroy: false,
             made: None,
         };
-        self.run(&lock, &plan, &|_, _| Ok(()), progress).map(Some)
+        let note_gone = |registry: &mut Registry, now| {
+            let gone = gone.iter().flatten().filter(|id| **id != recipient);
+            gone.copied().try_for_each(|id| {
+                registry.recipient_mut(id)?.become_state(RecipientState::Destroyed, now);
+                Ok(())
+            })
+        };
+        self.run(&lock, &plan, &note_gone, progress).map(Some)
+    }
+
+    /// Replaces the vault key and every data key, so that a recipient which was left out opens nothing of it.
+    pub(crate) fn replace_without(
+        &self,
+        recipient: RecipientId,
+        progress: &dyn Progress,
+    ) -> Result<JobReport, VaultError> {
+        let lock = self.work_lock()?;
+        let plan = Plan {
+            kind: JobKind::Replace,
+            retiring: vec![recipient],
+            end: RecipientState::Deactivated,
+            destroy: false,
+            made: None,
+        };
+        self.run(&lock, &plan, &|_, _| Ok(()), progress)
+    }
+
+    /// Destroys a recipient's key and every former key of the vault on the same token, each of which could open old copies.
+    /// Which ones are gone; `None` where some may still be there.
+    fn destroy_with_former_keys(
+        registry: &Registry,
+        recipient: RecipientId,
+        fate: &KeyFate,
+    ) -> Result<Option<Vec<RecipientId>>, VaultError> {
+        let retired = registry.record(recipient)?;
+        let on_it: Vec<&RecipientRecord> = registry
+            .recipients
+            .iter()
+            .filter(|other| other.is_on_token_of(retired) && other.state != RecipientState::Destroyed)
+            .filter(|other| other.id == recipient || other.state != RecipientState::Active)
+            .collect();
+        match fate {
+            KeyFate::Kept => return Ok(None),
+            KeyFate::Gone if on_it.len() > 1 => return Ok(None),
+            KeyFate::Gone => {}
+            KeyFate::DestroyedOn(_) => destroy_keys(fate, on_it.iter().copied())?,
+        }
+        Ok(Some(on_it.into_iter().map(|record| record.id).collect()))
+    }
+
+    /// Has the job that is under way go on without a recipient to which nobody can wrap any more.
+    pub(crate) fn leave_out(&self, recipient: RecipientId) -> Result<(), VaultError> {
+        self.write(|snapshot, _, _| {
+            let Some(mut job) = snapshot.payload.job()? else { return Ok(Step::Nothing(())) };
+            if job.retiring.contains(&recipient) {
+                return Ok(Step::Nothing(()));
+            }
+            job.retiring.push(recipient);
+            check_recipients(&snapshot.registry()?.writable(&job.retiring))?;
+            let mut payload = Box::new(HeadPayload::clone(&snapshot.payload));
+            payload.rotation = Some(job.encode()?);
+            Ok(Step::Commit(payload, ()))
+        })
     }
 
     /// Changes the register and nothing else.
@@ -194,3 +292,30 @@ impl Vault {
         })
     }
 }
+
+/// Destroys keys on the token that is given for it, which must be theirs.
+fn destroy_keys<'a>(
+    fate: &KeyFate,
+    mut keys: impl Iterator<Item = &'a RecipientRecord>,
+) -> Result<(), VaultError> {
+    let KeyFate::DestroyedOn(token) = fate else { return Ok(()) };
+    let there = token.describe();
+    keys.try_for_each(|record| {
+        if (&there.token_label, &there.token_serial) != (&record.token_label, &record.token_serial) {
+            return Err(VaultError::Invalid {
+                reason: format!(
+                    "the key of the recipient {} is not on token `{}`",
+                    record.id, there.token_label
+                ),
+            });
+        }
+        let scheme = record.scheme().ok_or_else(|| VaultError::Invalid {
+            reason: format!("the recipient {} has no scheme that is known", record.id),
+        })?;
+        token.destroy_sibling(record.id, scheme)?;
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -175,15 +175,15 @@ fn a_second_token_opens_alone_and_the_first_is_retired() {
     by_second.destroy(&reference("new by the second"), &Versions::All).unwrap();
 
     let first = bench.pinned.recipient;
-    let kept = vault.retire(first, Retire::default(), &Silent);
+    let kept = vault.retire(first, &Retire::default(), &Silent);
     assert!(matches!(kept, Err(VaultError::Invalid { .. })), "not by the one that goes");
-    let report = by_second.retire(first, Retire::default(), &Silent).unwrap().unwrap();
+    let report = by_second.retire(first, &Retire::default(), &Silent).unwrap().unwrap();
     assert_eq!(report.retired[0].id, first);
     check(&by_second, SERVICES);
     check(&bench.open_by(&second).unwrap(), SERVICES);
     assert!(matches!(bench.open(), Err(VaultError::NotARecipient)));
     assert!(matches!(get(&vault, "service 1"), Err(VaultError::NotARecipient)));
-    let last = by_second.retire(proposal.recipient, Retire::default(), &Silent);
+    let last = by_second.retire(proposal.recipient, &Retire::default(), &Silent);
     assert!(matches!(last, Err(VaultError::Invalid { .. })), "the last one stays");
 }
 
@@ -301,14 +301,14 @@ fn a_retirement_that_was_cut_short_is_finished_by_asking_again() {
         vault.activate(proposal.recipient, answer, &Silent).unwrap();
         let before = bench.store.calls();
         bench.store.inject(call, claviger_store::Fault::CrashAfter);
-        let outcome = vault.retire(proposal.recipient, Retire::default(), &Silent);
+        let outcome = vault.retire(proposal.recipient, &Retire::default(), &Silent);
         let used = bench.store.calls() - before;
         drop(vault);
         bench.store.restart();
         let vault = bench.open().unwrap();
         if vault.fresh().unwrap().payload.job().unwrap().is_some() {
             left_over += 1;
-            let report = vault.retire(proposal.recipient, Retire::default(), &Silent).unwrap().unwrap();
+            let report = vault.retire(proposal.recipient, &Retire::default(), &Silent).unwrap().unwrap();
             assert!(report.resumed && report.retired[0].id == proposal.recipient, "call {call}");
         }
         if used <= call {
@@ -427,6 +427,6 @@ fn a_retirement_moves_no_host_to_another_token() {
     let report = open(&bench.token, first).rotate_master(RotateMaster::default(), &Silent).unwrap();
     let made = report.job.made.unwrap();
     assert_eq!(*host.1.lock().unwrap(), [(first, made)]);
-    open(&second.token, second.recipient).retire(made, Retire::default(), &Silent).unwrap();
+    open(&second.token, second.recipient).retire(made, &Retire::default(), &Silent).unwrap();
     assert_eq!(host.1.lock().unwrap().len(), 1);
 }

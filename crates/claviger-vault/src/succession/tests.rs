@@ -78,7 +78,7 @@ fn a_pinned_signer_that_stays_vouches_for_the_next_vault_key() {
     let two = two();
     let old = two.bench.fingerprint();
     let first = two.bench.pinned.recipient;
-    let report = two.by_other.retire(first, Retire::default(), &Silent).unwrap().unwrap();
+    let report = two.by_other.retire(first, &Retire::default(), &Silent).unwrap().unwrap();
     assert!(report.vouched);
 
     let (host, opened) = elsewhere(&two, old, &[&two.first, &two.second]);
@@ -110,7 +110,7 @@ fn a_signer_on_its_way_out_is_believed_no_more() {
         let old = two.bench.fingerprint();
         let before = two.bench.store.calls();
         two.bench.store.inject(call, Fault::CrashAfter);
-        let outcome = two.by_other.retire(two.bench.pinned.recipient, Retire::default(), &Silent);
+        let outcome = two.by_other.retire(two.bench.pinned.recipient, &Retire::default(), &Silent);
         let used = two.bench.store.calls() - before;
         two.bench.store.restart();
         let now = two.bench.open_by(&two.other).unwrap();
@@ -166,7 +166,7 @@ fn the_signer_of_the_retired_token_is_not_used() {
         MemoryHost::new(two.bench.host.id(), pins.fingerprints).with_signers(vec![Arc::clone(&two.first)]),
     );
     let vault = Vault::open(parts).unwrap();
-    let report = vault.retire(two.bench.pinned.recipient, Retire::default(), &Silent).unwrap().unwrap();
+    let report = vault.retire(two.bench.pinned.recipient, &Retire::default(), &Silent).unwrap().unwrap();
     assert!(!report.vouched);
     let (_, opened) = elsewhere(&two, old, &[&two.first, &two.second]);
     refused(opened, NoSuccession::NoRecord);
@@ -176,7 +176,7 @@ fn the_signer_of_the_retired_token_is_not_used() {
 fn a_forged_or_damaged_record_leads_nowhere() {
     let two = two();
     let old = two.bench.fingerprint();
-    two.by_other.retire(two.bench.pinned.recipient, Retire::default(), &Silent).unwrap();
+    two.by_other.retire(two.bench.pinned.recipient, &Retire::default(), &Silent).unwrap();
     let link = two.by_other.fresh().unwrap().payload.succession.unwrap();
     let whole = two.bench.copy();
     let bytes = two.by_other.fresh().unwrap().read("succession", &link).unwrap();

@@ -138,7 +138,7 @@ fn clear_left_over(api: &dyn Api, found: &Found, keys: &NewKeys, context: &Conte
     for info in api.status()?.recipients {
         if info.state == RecipientState::PreActive && is_on(&info, found) {
             keys.token()?.destroy_sibling(info.id, info.scheme)?;
-            api.retire(info.id, Retire::default(), &claviger_gate::Silent)?;
+            api.retire(info.id, &Retire::default(), &claviger_gate::Silent)?;
             forget(info.id, context)?;
         }
     }

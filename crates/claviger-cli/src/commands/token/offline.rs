@@ -13,7 +13,7 @@ use crate::{
     progress::Bar,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use claviger_gate::PinnedSigner;
+use claviger_gate::{PinnedSigner, RecipientState};
 use claviger_token::{KeyDescription, PublicKey, Uri, pkcs11};
 use claviger_types::{Digest, EcPoint, RecipientId, Scheme, SignerId, VaultId};
 use claviger_vault::answer_challenge;
@@ -216,9 +216,20 @@ pub(super) fn answer(args: &AnswerArgs, context: &Context) -> Result<(), CliErro
 pub(super) fn activate(args: &ActivateArgs, context: &Context) -> Result<(), CliError> {
     let api = context.open_as_owner()?;
     let bar = Bar::new();
-    let done = api.activate(args.recipient, args.answer, &bar)?;
+    // An attempt that was cut short may have come as far as this, and its invitation be lost.
+    api.resume(&bar)?;
+    let is_active = api
+        .status()?
+        .recipients
+        .iter()
+        .any(|info| info.id == args.recipient && info.state == RecipientState::Active);
+    if is_active {
+        crate::report::note("the recipient is active already; this is its invitation");
+    } else {
+        let done = api.activate(args.recipient, args.answer, &bar)?;
+        crate::report::note(jobs::as_text(&done).trim_end());
+    }
     drop(bar);
-    crate::report::note(jobs::as_text(&done).trim_end());
     let config = context.config_file()?.read()?;
     let name =
         api.status()?.recipients.into_iter().find(|info| info.id == args.recipient).ok_or_else(|| {

@@ -9,8 +9,8 @@ use crate::{
     progress::Bar,
     prompt, report,
 };
-use claviger_gate::{RecipientInfo, RecipientState, Retire};
-use claviger_token::{Token as _, Uri};
+use claviger_gate::{KeyFate, RecipientInfo, RecipientState, Retire};
+use claviger_token::Uri;
 use claviger_types::RecipientId;
 use serde_json::json;
 
@@ -80,15 +80,14 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
     if !args.yes {
         confirm(&recipient)?;
     }
-    let how = Retire { compromised: args.compromised, destroyed: args.destroy };
-    if recipient.state == RecipientState::Destroyed || (gone(&recipient) && !args.destroy) {
-        return retired_before(&recipient, args, context);
+    let worse = args.destroy || (args.compromised && recipient.state == RecipientState::Deactivated);
+    if recipient.state == RecipientState::Destroyed || (gone(&recipient) && !worse) {
+        return retired_before(&recipient, context);
     }
-    if args.destroy {
-        destroy_key(&recipient, context)?;
-    }
+    let key = if args.destroy { to_be_destroyed(&recipient, context)? } else { KeyFate::Kept };
+    let how = Retire { compromised: args.compromised, key };
     let bar = Bar::new();
-    let done = api.retire(recipient.id, how, &bar)?;
+    let done = api.retire(recipient.id, &how, &bar)?;
     drop(bar);
     forget(recipient.id, context)?;
     match done {
@@ -105,13 +104,7 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
 }
 
 /// All that an attempt which was cut short can have left is the name in the configuration.
-fn retired_before(recipient: &RecipientInfo, args: &RetireArgs, context: &Context) -> Result<(), CliError> {
-    if args.compromised && recipient.state == RecipientState::Deactivated {
-        return Err(CliError::usage(
-            format!("the recipient {} is deactivated already", recipient.id),
-            "its key opens nothing that was written since; change at their issuers the credentials that are older",
-        ));
-    }
+fn retired_before(recipient: &RecipientInfo, context: &Context) -> Result<(), CliError> {
     forget(recipient.id, context)?;
     report::note(&format!(
         "the recipient {} is {} already, and nothing was changed",
@@ -158,8 +151,8 @@ fn confirm(recipient: &RecipientInfo) -> Result<(), CliError> {
     Err(CliError::Declined { what: "nobody was retired" })
 }
 
-/// Destroys a recipient's key, on the token of this host that has it.
-pub(super) fn destroy_key(recipient: &RecipientInfo, context: &Context) -> Result<(), CliError> {
+/// The token of this host on which a recipient's key is to be destroyed. Nothing is destroyed yet.
+pub(super) fn to_be_destroyed(recipient: &RecipientInfo, context: &Context) -> Result<KeyFate, CliError> {
     let config = context.config()?;
     let has_it = |entry: &&TokenConfig| {
         entry.uri.parse::<Uri>().is_ok_and(|uri| {
@@ -168,18 +161,22 @@ pub(super) fn destroy_key(recipient: &RecipientInfo, context: &Context) -> Resul
         })
     };
     let Some(entry) = std::iter::once(&config.token).chain(&config.backup_tokens).find(has_it) else {
+        let instead = if gone(recipient) {
+            "it opens nothing but what is older: with --compromised all that it can open is sealed anew"
+        } else {
+            "leave --destroy out: then everything is sealed anew, and the old key opens nothing of it"
+        };
         return Err(CliError::usage(
             "the configuration names no token with that recipient's key, so it cannot be destroyed here",
-            "leave --destroy out: then everything is sealed anew, and the old key opens nothing of it",
+            instead,
         ));
     };
     match open::open_entry(entry, context) {
-        Ok(opened) => opened.token.destroy_sibling(recipient.id, recipient.scheme).map(drop)?,
+        Ok(opened) => Ok(KeyFate::DestroyedOn(opened.token)),
         // Looked for after a login: an attempt that was cut short has destroyed it.
-        Err(error) if entry.recipient == recipient.id && open::is_key_missing(&error) => {}
-        Err(error) => return Err(error),
+        Err(error) if entry.recipient == recipient.id && open::is_key_missing(&error) => Ok(KeyFate::Gone),
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 /// Takes a recipient out of the configuration, if it is there; where it stood first, the next one does.

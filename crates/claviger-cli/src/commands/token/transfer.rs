@@ -2,7 +2,7 @@
 
 use super::{
     enroll::{add, is_on},
-    retire::{destroy_key, forget, gone, named},
+    retire::{forget, gone, named, to_be_destroyed},
 };
 use crate::{
     args,
@@ -13,7 +13,7 @@ use crate::{
     progress::Bar,
     report,
 };
-use claviger_gate::{RecipientInfo, RecipientState, Retire};
+use claviger_gate::{KeyFate, RecipientInfo, RecipientState, Retire};
 use claviger_types::Scheme;
 use serde_json::json;
 use std::path::Path;
@@ -75,16 +75,14 @@ pub(crate) fn move_master(
         }
     }
     drop(api);
-    if how.destroy_old {
-        destroy_key(&former, context)?;
-    }
+    let key = if how.destroy_old { to_be_destroyed(&former, context)? } else { KeyFate::Kept };
     // By the new token alone, from a configuration that names it.
     let config = context.config_file()?.read()?;
     let api = open::vault_without(&config, context, old)?;
     let bar = Bar::new();
-    let retire = Retire { compromised: how.compromised, destroyed: how.destroy_old };
+    let retire = Retire { compromised: how.compromised, key };
     let is_done = gone(&former) && (former.state == RecipientState::Destroyed || !how.destroy_old);
-    let done = if is_done { resumed } else { api.retire(old, retire, &bar)? };
+    let done = if is_done { resumed } else { api.retire(old, &retire, &bar)? };
     drop(bar);
     forget(old, context)?;
     let to_change = crate::commands::rotate::to_be_changed(api.as_ref(), how.compromised)?;
