@@ -229,3 +229,20 @@ fn garbage_is_counted_and_collected() {
     assert_eq!(world.line("gc --now --json").ok().json()["dry_run"], false);
     assert_eq!(world.get("svc"), b"one");
 }
+
+#[test]
+fn what_is_due_is_listed() {
+    let world = World::new();
+    world.set("svc", "value");
+    assert_eq!(world.line("rotate credential --due").ok().text(), "");
+    world.line("set svc --stdin --rotate-by 2020-01-01").stdin("other").ok();
+    let due = world.line("rotate credential --due").ok();
+    assert!(due.text().contains("svc/api_key"), "{}", due.text());
+    let due = world.line("rotate credential --due --json").ok().json();
+    assert_eq!(due.as_array().unwrap().len(), 1);
+    world.line("rotate credential svc --due").fails(2, &["--due"]);
+    world.line("rotate credential").fails(2, &["REF"]);
+    assert!(world.line("rotate service --due").ok().text().contains("nothing is due"));
+    assert!(world.line("rotate master --due").ok().text().contains("not due"));
+    world.line("rotate master --due --compromised").fails(2, &["--compromised"]);
+}

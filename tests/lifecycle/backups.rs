@@ -86,6 +86,29 @@ fn a_new_machine_is_set_up_from_a_backup_and_a_second_token() {
     check(&machine);
 }
 
+/// The same with what `init` makes: a secret key on the first token, to which nobody else can wrap.
+#[test]
+fn a_new_machine_goes_on_without_the_first_tokens_secret_key() {
+    let world = crate::filled();
+    let first = world.token_directories().pop().unwrap();
+    let lost = world.recipients("active").pop().unwrap();
+    let (uri, _) = world.another_token("backup");
+    world.run(["token", "enroll", "--token", &uri]).ok();
+    let file = backup(&world, "vault.backup");
+    let paper = fingerprint(&world);
+    let machine = world.neighbour("machine");
+    fs::remove_dir_all(first).unwrap();
+    fs::rename(world.config(), world.home().join("burnt")).unwrap();
+
+    let again = ["restore", &file, "--token", &uri, "--fingerprint", &paper];
+    machine.run(again).fails(6, &[&lost, "--lost"]);
+    machine.run([&again[..], &["--lost", &lost]].concat()).ok();
+    check(&machine);
+    machine.set("after the fire", "value");
+    assert_ne!(fingerprint(&machine), paper, "the lost token has the former vault key");
+    assert_eq!(machine.recipients("deactivated"), [lost]);
+}
+
 fn lose_if_any(world: &World) {
     if world.store().parent().is_some_and(std::path::Path::exists) {
         lose_store(world);

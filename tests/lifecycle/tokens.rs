@@ -31,9 +31,12 @@ fn a_vault_on_two_tokens_survives_the_loss_of_either() {
         world.run(["token", "retire", &gone, "--yes"]).ok();
         let again = world.run(["token", "retire", &gone, "--yes"]).ok();
         assert!(again.stderr.contains("deactivated already, and nothing was changed"), "{}", again.stderr);
-        world
-            .run(["token", "retire", &gone, "--compromised", "--yes"])
-            .fails(2, &["deactivated already", "change at their issuers"]);
+        // Only now it turns out that somebody may have it.
+        let before = fingerprint(&world);
+        let changed = world.run(["token", "retire", &gone, "--compromised", "--yes"]).ok();
+        assert!(changed.text().contains("svc1/api_key"), "{}", changed.text());
+        assert_ne!(fingerprint(&world), before);
+        assert_eq!(world.recipients("compromised"), [gone]);
         let outcome = world.line("list").ok();
         assert_eq!(outcome.stderr, "", "no token is missed any more");
         let config = fs::read_to_string(world.config()).unwrap();
@@ -44,6 +47,39 @@ fn a_vault_on_two_tokens_survives_the_loss_of_either() {
         );
         check(&world);
     }
+}
+
+/// `--move` leaves the token's former key there, and that one goes with the token too.
+#[test]
+fn a_tokens_former_keys_are_destroyed_with_it() {
+    let world = filled();
+    let (uri, _) = world.another_token("backup");
+    world.run(["token", "enroll", "--token", &uri, "--move"]).ok();
+    let former = world.recipients("deactivated");
+    let config = fs::read_to_string(world.config()).unwrap();
+    let first = config.split("recipient = \"").nth(1).unwrap()[..32].to_owned();
+    world.run(["token", "retire", &first, "--destroy", "--yes"]).ok();
+    let mut gone = world.recipients("destroyed");
+    gone.sort();
+    let mut all = [former, vec![first]].concat();
+    all.sort();
+    assert_eq!(gone, all);
+    let keys = std::process::Command::new("pkcs11-tool")
+        .args([
+            "--module",
+            world.token().module().to_str().unwrap(),
+            "--token-label",
+            softhsm_fixtures::LABEL,
+        ])
+        .args(["--login", "--pin", softhsm_fixtures::PIN, "--list-objects"])
+        .envs(world.token().env())
+        .output()
+        .unwrap();
+    let keys = String::from_utf8_lossy(&keys.stdout).into_owned();
+    // The signer is there, which opens nothing.
+    assert_eq!(keys.matches("Private Key Object").count(), 1, "{keys}");
+    assert!(keys.contains("claviger sign") && !keys.contains("Secret Key"), "{keys}");
+    check(&world);
 }
 
 #[test]

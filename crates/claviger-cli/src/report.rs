@@ -219,8 +219,8 @@ fn help_for_vault(error: &VaultError) -> String {
              on where it stopped"
         }
         VaultError::Unwritable { .. } => {
-            "reach that token, make it a key pair where it is reached (claviger rotate master --scheme ECDH-ES+A256KW), or \
-             retire it (claviger token retire)"
+            "reach that token, make it a key pair where it is reached (claviger rotate master --scheme ECDH-ES+A256KW), or, \
+             if it is lost, retire it (claviger token retire; during a restoration: --lost RECIPIENT)"
         }
         VaultError::WrongAnswer { .. } => {
             "answer the newest challenge with the token that the request was made on"
