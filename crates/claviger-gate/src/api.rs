@@ -55,6 +55,9 @@ pub trait Api: Send + Sync {
         progress: &dyn Progress,
     ) -> Result<(u64, Erasure), ApiError>;
 
+    /// Gives every service a new data key, in one job that survives being cut short.
+    fn rotate_all_services(&self, progress: &dyn Progress) -> Result<JobReport, ApiError>;
+
     /// Makes a new master key on the token by which the vault is open.
     fn rotate_master(&self, how: RotateMaster, progress: &dyn Progress) -> Result<JobReport, ApiError>;
 

@@ -218,6 +218,11 @@ impl Api for Gate {
         self.change(call, |vault| vault.rotate_services(services, progress), |_| None)
     }
 
+    fn rotate_all_services(&self, progress: &dyn Progress) -> Result<JobReport, ApiError> {
+        let call = overall("rotate services", Action::Rotate);
+        self.change(call, |vault| vault.rekey_all(progress), |_| None)
+    }
+
     fn rotate_master(&self, how: RotateMaster, progress: &dyn Progress) -> Result<JobReport, ApiError> {
         let call = overall("rotate master", Action::Rotate);
         self.change(call, |vault| vault.rotate_master(how, progress), |_| None)

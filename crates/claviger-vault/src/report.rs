@@ -218,6 +218,8 @@ pub struct JobInfo {
     pub total: u64,
     /// Recipients on their way out.
     pub retiring: Vec<RecipientId>,
+    /// Whether their keys are to be destroyed, where this host's token has them.
+    pub destroys: bool,
 }
 
 impl JobInfo {
@@ -229,6 +231,7 @@ impl JobInfo {
             done: job.done,
             total: job.total,
             retiring: job.retiring.clone(),
+            destroys: job.destroy,
         }
     }
 }

@@ -171,11 +171,13 @@ fn credential(args: CredentialArgs, context: &Context) -> Result<(), CliError> {
 
 fn services(args: &ServiceArgs, context: &Context) -> Result<(), CliError> {
     let api = context.open_as_owner()?;
-    let services: Vec<ServiceName> = if args.all {
-        let mut all: Vec<_> = api.list(None)?.into_iter().map(|info| info.service).collect();
-        all.dedup();
-        all
-    } else if args.due {
+    if args.all {
+        let bar = Bar::new();
+        let done = api.rotate_all_services(&bar)?;
+        drop(bar);
+        return jobs::print(&done, None, context.json());
+    }
+    let services: Vec<ServiceName> = if args.due {
         let due = api.status()?.due.into_iter();
         due.filter_map(|due| if let Due::Service { service, .. } = due { Some(service) } else { None })
             .collect()

@@ -153,6 +153,16 @@ pub(crate) fn as_text(report: &JobReport) -> String {
 /// What a job's report warns of: who could still open what was before it, and who has to be told.
 pub(crate) fn warnings(report: &JobReport) -> Vec<String> {
     let mut warnings = Vec::new();
+    if report.job.destroys {
+        let kept = |it: &&RecipientInfo| it.state != claviger_gate::RecipientState::Destroyed;
+        for kept in report.retired.iter().filter(kept) {
+            warnings.push(format!(
+                "the key of {} was not destroyed: its token was not here. When it is: claviger token retire {} --destroy",
+                recipient_text(kept),
+                kept.id
+            ));
+        }
+    }
     let destroyed =
         report.retired.iter().any(|retired| retired.state == claviger_gate::RecipientState::Destroyed);
     if report.job.kind == JobKind::Replace || destroyed {

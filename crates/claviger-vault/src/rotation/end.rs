@@ -106,8 +106,8 @@ impl Vault {
         })
     }
 
-    /// Gives every service a new data key, because the counts of the old ones are not to be believed.
-    pub(crate) fn rekey_all(&self, progress: &dyn crate::Progress) -> Result<JobReport, VaultError> {
+    /// Gives every service a new data key, in bounded commits, and seals what they hold anew.
+    pub fn rekey_all(&self, progress: &dyn crate::Progress) -> Result<JobReport, VaultError> {
         let lock = self.work_lock()?;
         self.finish_left_over(&lock, progress)?;
         let plan = Plan {

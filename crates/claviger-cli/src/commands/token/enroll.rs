@@ -70,20 +70,20 @@ pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliErro
     context.config_file()?.check_writable()?;
     let found = modules::find(args.module.as_deref(), &uri)?;
     let api = context.open_as_owner()?;
-    if !args.again && already(api.as_ref(), &found, context)? {
-        return Ok(());
-    }
     if args.make_pair {
         make_pair(api.as_ref(), context)?;
     }
+    if !args.again && already(api.as_ref(), &found, context)? {
+        return Ok(());
+    }
     let (id, done) = add(api.as_ref(), &found, &uri, args.scheme, context)?;
     report(id, &done, context)?;
-    let secret = api
-        .status()?
-        .recipients
-        .into_iter()
-        .find(|info| info.state == RecipientState::Active && info.scheme.is_symmetric());
-    if let Some(secret) = secret {
+    offer_pair(api.as_ref())
+}
+
+/// Where the vault has a secret key, says what that means for its other tokens, and what mends it.
+pub(super) fn offer_pair(api: &dyn Api) -> Result<(), CliError> {
+    if let Some(secret) = secret_key(api)? {
         report::note(&format!(
             "the key on token `{}` is a secret key: only a host that reaches that token can make new services. `claviger \
              rotate master --scheme ECDH-ES+A256KW` makes it a key pair",
@@ -91,6 +91,11 @@ pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliErro
         ));
     }
     Ok(())
+}
+
+fn secret_key(api: &dyn Api) -> Result<Option<RecipientInfo>, CliError> {
+    let is_secret = |info: &RecipientInfo| info.state == RecipientState::Active && info.scheme.is_symmetric();
+    Ok(api.status()?.recipients.into_iter().find(is_secret))
 }
 
 fn report(id: RecipientId, done: &claviger_gate::JobReport, context: &Context) -> Result<(), CliError> {
@@ -117,7 +122,7 @@ fn already(api: &dyn Api, found: &Found, context: &Context) -> Result<bool, CliE
         return Ok(true);
     }
     report::note(&format!(
-        "token `{}` opens the vault already, and nothing was changed; `claviger rotate master` gives a token a new key, and \
+        "token `{}` opens the vault already, and got no second key; `claviger rotate master` gives a token a new key, and \
          --again a second one",
         text::plain(&info.token_label)
     ));
@@ -147,12 +152,7 @@ fn clear_left_over(api: &dyn Api, found: &Found, keys: &NewKeys, context: &Conte
 
 /// Makes the vault's secret key a key pair.
 fn make_pair(api: &dyn Api, context: &Context) -> Result<(), CliError> {
-    let secret = api
-        .status()?
-        .recipients
-        .into_iter()
-        .any(|info| info.state == RecipientState::Active && info.scheme.is_symmetric());
-    if secret {
+    if secret_key(api)?.is_some() {
         let how = RotateMaster { scheme: Some(Scheme::EcdhEsA256Kw), ..RotateMaster::default() };
         let bar = Bar::new();
         let done = api.rotate_master(how, &bar)?;

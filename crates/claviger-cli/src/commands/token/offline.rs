@@ -230,6 +230,7 @@ pub(super) fn activate(args: &ActivateArgs, context: &Context) -> Result<(), Cli
         crate::report::note(jobs::as_text(&done).trim_end());
     }
     drop(bar);
+    super::enroll::offer_pair(api.as_ref())?;
     let config = context.config_file()?.read()?;
     let name =
         api.status()?.recipients.into_iter().find(|info| info.id == args.recipient).ok_or_else(|| {
