@@ -8,6 +8,10 @@ use claviger_types::{Digest, Entropy, Link, ObjectId, VaultId};
 /// A draft that holds more bytes than this puts some of them into the store ahead of the commit.
 const MOST_BYTES_HELD: usize = 16 << 20;
 
+/// How many bytes of their ids the objects of one draft have in common. They are put together, and mostly go together: next
+/// to each other in the store's index they touch few of its pages. The other 96 bits are random for each.
+const NEIGHBOURHOOD: usize = 4;
+
 /// New objects, and the ones that they replace: what only the old head reaches.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
@@ -22,13 +26,31 @@ pub(crate) struct Draft {
     /// Uses of the master key that the new register counts, where the draft has one.
     pub(crate) wraps: Option<u64>,
     held: usize,
+    /// How the ids of what is put here begin.
+    neighbourhood: Option<[u8; NEIGHBOURHOOD]>,
 }
 
 impl Draft {
     /// Puts bytes under a fresh id.
     pub(crate) fn put(&mut self, bytes: Vec<u8>, entropy: &dyn Entropy) -> Result<Link, VaultError> {
-        let id = ObjectId::random(entropy)?;
+        let id = self.fresh_id(entropy)?;
         Ok(self.hold(id, bytes))
+    }
+
+    fn fresh_id(&mut self, entropy: &dyn Entropy) -> Result<ObjectId, VaultError> {
+        let neighbourhood = if let Some(known) = self.neighbourhood {
+            known
+        } else {
+            let mut fresh = [0; NEIGHBOURHOOD];
+            entropy.fill(&mut fresh)?;
+            *self.neighbourhood.insert(fresh)
+        };
+        let mut id = [0; 16];
+        entropy.fill(&mut id)?;
+        for (byte, common) in id.iter_mut().zip(neighbourhood) {
+            *byte = common;
+        }
+        Ok(ObjectId::from_bytes(id))
     }
 
     /// Seals metadata under a key of its own and puts it under a fresh id.
@@ -51,7 +73,7 @@ impl Draft {
         plaintext: &[u8],
         entropy: &dyn Entropy,
     ) -> Result<Link, VaultError> {
-        let id = ObjectId::random(entropy)?;
+        let id = self.fresh_id(entropy)?;
         let bytes = seal_object(metadata_key, ObjectContext { vault, kind, id }, plaintext, entropy)?;
         Ok(self.hold(id, bytes))
     }
@@ -98,3 +120,6 @@ impl Draft {
         self.deletes.push(link.id);
     }
 }
+
+#[cfg(test)]
+mod tests;
