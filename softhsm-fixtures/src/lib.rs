@@ -9,13 +9,19 @@
 //! A tool or module that is missing panics with the command that installs it. Nothing is ever skipped.
 #![allow(clippy::panic, clippy::missing_panics_doc)] // A fixture that cannot stand fails its test.
 
+mod daemon;
 mod kryoptic;
+mod opencryptoki;
+mod p11kit;
 mod process;
 mod softhsm;
+mod tpm;
 
 pub use process::in_own_process;
 
+use daemon::Daemon;
 use std::{
+    ffi::OsStr,
     fs,
     ops::Deref,
     os::unix::fs::OpenOptionsExt as _,
@@ -37,18 +43,32 @@ pub enum Provider {
     SoftHsm,
     /// kryoptic, built from its crate on first use.
     Kryoptic,
+    /// A TPM 2.0 in software, with a resource manager.
+    Tpm,
+    /// SoftHSM in another process, through p11-kit's remoting.
+    P11Kit,
+    /// openCryptoki's software token with its daemon; only root can have one.
+    OpenCryptoki,
 }
 
 impl Provider {
     /// Every provider.
-    pub const ALL: [Self; 2] = [Self::SoftHsm, Self::Kryoptic];
+    pub const ALL: [Self; 5] = [Self::SoftHsm, Self::Kryoptic, Self::Tpm, Self::P11Kit, Self::OpenCryptoki];
 
     /// The name in test and benchmark output.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SoftHsm => "softhsm",
             Self::Kryoptic => "kryoptic",
+            Self::Tpm => "tpm2-pkcs11",
+            Self::P11Kit => "p11-kit",
+            Self::OpenCryptoki => "opencryptoki",
         }
+    }
+
+    /// Whether this user can have it at all. A test of one that only root can have ends at once for anybody else.
+    pub fn is_for_this_user(self) -> bool {
+        self != Self::OpenCryptoki || rustix::process::geteuid().is_root()
     }
 
     /// The module's shared library; kryoptic is built when it is not there yet.
@@ -56,6 +76,9 @@ impl Provider {
         match self {
             Self::SoftHsm => softhsm::module(),
             Self::Kryoptic => kryoptic::module(),
+            Self::Tpm => tpm::module(),
+            Self::P11Kit => p11kit::module(),
+            Self::OpenCryptoki => opencryptoki::module(),
         }
     }
 
@@ -77,11 +100,15 @@ impl Provider {
             .open(&instance.pin_file)
             .and_then(|mut file| std::io::Write::write_all(&mut file, format!("{PIN}\n").as_bytes()))
             .unwrap_or_else(|error| panic!("the PIN file: {error}"));
+        let mut daemons = Vec::new();
         match self {
             Self::SoftHsm => softhsm::prepare(&instance.home),
             Self::Kryoptic => kryoptic::prepare(&instance.home),
+            Self::Tpm => daemons = tpm::start(&instance.home),
+            Self::P11Kit => daemons = p11kit::start(&instance.home),
+            Self::OpenCryptoki => daemons = opencryptoki::start(&instance.home),
         }
-        Instance { _owned: Some(home), ..instance }
+        Instance { daemons, _owned: Some(home), ..instance }
     }
 }
 
@@ -97,13 +124,22 @@ pub struct Instance {
     home: PathBuf,
     module: PathBuf,
     pin_file: PathBuf,
+    // Ended before the directory goes.
+    daemons: Vec<Daemon>,
     // Deletes the directory at the end; absent in the child of `in_own_process`, whose parent owns it.
     _owned: Option<tempfile::TempDir>,
 }
 
 impl Instance {
     fn at(provider: Provider, home: PathBuf) -> Self {
-        Self { provider, module: provider.module(), pin_file: home.join("pin"), home, _owned: None }
+        Self {
+            provider,
+            module: provider.module(),
+            pin_file: home.join("pin"),
+            home,
+            daemons: Vec::new(),
+            _owned: None,
+        }
     }
 
     /// Whose module this is.
@@ -123,10 +159,25 @@ impl Instance {
 
     /// The environment that a process needs so that the module finds these tokens.
     pub fn env(&self) -> Vec<(&'static str, PathBuf)> {
-        vec![match self.provider {
-            Provider::SoftHsm => ("SOFTHSM2_CONF", softhsm::config(&self.home)),
-            Provider::Kryoptic => ("KRYOPTIC_CONF", kryoptic::config(&self.home)),
-        }]
+        match self.provider {
+            Provider::SoftHsm => vec![("SOFTHSM2_CONF", softhsm::config(&self.home))],
+            Provider::Kryoptic => vec![("KRYOPTIC_CONF", kryoptic::config(&self.home))],
+            Provider::Tpm => tpm::env(&self.home),
+            Provider::P11Kit => p11kit::env(&self.home),
+            Provider::OpenCryptoki => Vec::new(),
+        }
+    }
+
+    /// A command for this program in a process that finds these tokens: in the environment, and in the namespaces, that
+    /// this takes.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let inside = match self.provider {
+            Provider::OpenCryptoki => opencryptoki::inside(&self.home),
+            _ => Vec::new(),
+        };
+        let mut command = process::command(&inside, program.as_ref());
+        command.envs(self.env());
+        command
     }
 
     /// The URI of the first token.
@@ -144,7 +195,8 @@ impl Instance {
         &self.pin_file
     }
 
-    /// An instance in a directory of its own, which holds what this one's holds now.
+    /// An instance in a directory of its own, which holds what this one's holds now. Only of modules whose tokens are files
+    /// and nothing else.
     #[must_use]
     pub fn copy(&self) -> Self {
         let home = directory();
@@ -152,6 +204,7 @@ impl Instance {
         process::run(Command::new("cp").arg("-a").arg(from).arg(home.path()), "apt-get install -y coreutils");
         let copy = Self::at(self.provider, home.path().to_owned());
         let (old, new) = (self.home.display().to_string(), copy.home.display().to_string());
+        assert!(self.daemons.is_empty(), "{}'s tokens are not files alone", self.provider.name());
         for (_, config) in copy.env() {
             fs::read_to_string(&config)
                 .and_then(|text| fs::write(&config, text.replace(&old, &new)))
@@ -163,8 +216,10 @@ impl Instance {
     /// Makes one more token, also with a label that is taken. Processes that already loaded the module may not see it.
     pub fn add_token(&self, label: &str) {
         match self.provider {
-            Provider::SoftHsm => softhsm::add_token(&self.home, label),
+            Provider::SoftHsm | Provider::P11Kit => softhsm::add_token(&self.home, label),
             Provider::Kryoptic => kryoptic::add_token(&self.home, label),
+            Provider::Tpm => tpm::add_token(&self.home, label),
+            Provider::OpenCryptoki => opencryptoki::add_token(&self.home, label),
         }
     }
 }

@@ -1,14 +1,32 @@
 //! Child processes: tools that set tokens up, and tests that need an environment of their own.
 
 use crate::{Instance, Provider};
-use std::{env, fs, io::Write as _, path::PathBuf, process::Command, thread, time::Duration};
+use std::{env, ffi::OsStr, fs, io::Write as _, path::PathBuf, process::Command, thread, time::Duration};
 
 const HOME: &str = "CLAVIGER_FIXTURE_HOME";
 /// Modules can lock up; a test in one then fails instead of holding all others.
 const LIMIT: Duration = Duration::from_secs(150);
 
-/// Runs a tool to its end; panics with what it said, or with the command that installs it.
-pub(crate) fn run(command: &mut Command, install: &str) {
+/// Where Debian and others keep libraries.
+const LIBRARIES: [&str; 5] =
+    ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"];
+
+/// The library of this name, wherever the system keeps it; panics with the command that installs it.
+pub(crate) fn installed(library: &str, install: &str) -> PathBuf {
+    let mut places = LIBRARIES.iter().map(|directory| PathBuf::from(directory).join(library));
+    places.find(|path| path.exists()).unwrap_or_else(|| panic!("{library} is missing: {install}"))
+}
+
+/// A program that is started through others.
+pub(crate) fn command(through: &[String], program: impl AsRef<OsStr>) -> Command {
+    let Some((first, rest)) = through.split_first() else { return Command::new(program) };
+    let mut command = Command::new(first);
+    command.args(rest).arg(program);
+    command
+}
+
+/// Runs a tool to its end; what it printed. Panics with what it said, or with the command that installs it.
+pub(crate) fn run(command: &mut Command, install: &str) -> String {
     let program = command.get_program().to_owned();
     let output = command
         .output()
@@ -21,6 +39,7 @@ pub(crate) fn run(command: &mut Command, install: &str) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Runs `body` in a process of its own, with a fresh [`Instance`] of the provider that this process's environment names.
@@ -48,10 +67,10 @@ pub fn in_own_process(test: &str, provider: Provider, body: impl FnOnce(&Instanc
     let name = test.split_once("::").map_or(test, |(_, name)| name);
     let output = env::current_exe()
         .and_then(|binary| {
-            Command::new(binary)
+            instance
+                .command(binary)
                 .args(["--exact", name, "--include-ignored", "--nocapture", "--test-threads=1"])
                 .env(HOME, instance.home())
-                .envs(instance.env())
                 .output()
         })
         .unwrap_or_else(|error| panic!("the test binary does not start again: {error}"));

@@ -72,7 +72,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if chosen.is_empty() {
-        chosen = if options.bare.is_some() { vec![Provider::SoftHsm] } else { Provider::ALL.to_vec() };
+        // Those that wrap by A256KW.
+        chosen = match options.bare {
+            Some(_) => vec![Provider::SoftHsm],
+            None => vec![Provider::SoftHsm, Provider::Kryoptic],
+        };
     }
     for provider in chosen {
         let instance = provider.instance();

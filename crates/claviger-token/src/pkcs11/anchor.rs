@@ -10,12 +10,13 @@ use self::shelf::{SessionShelf, Shelf};
 use super::{
     Access, Pkcs11Token,
     fault::{Failure, Fault},
+    ffi::Session,
     login::Login,
     module::{Module, with_patience},
     pool::Pool,
 };
 use crate::{AnchorSlot, TokenError, Uri, software::MAX_ANCHOR_BYTES as MAX_BYTES};
-use cryptoki::{error::RvError, session::Session};
+use cryptoki::error::RvError;
 use std::{path::Path, thread, time::Duration};
 
 /// The most values under one name: far more than writers that were cut short, or write at once, leave behind.

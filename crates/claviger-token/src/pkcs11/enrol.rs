@@ -2,6 +2,7 @@
 
 use super::{
     fault::{Failure, Fault},
+    ffi::{ObjectHandle, Session},
     kek::{self, Made},
     login::{self, Login},
     module::Module,
@@ -14,11 +15,7 @@ use super::{
 };
 use crate::{KeyDescription, NewKey, PinSource, TokenError, Uri};
 use claviger_types::{Entropy, Key256, RecipientId, Scheme};
-use cryptoki::{
-    error::RvError,
-    object::{Attribute, ObjectHandle},
-    session::Session,
-};
+use cryptoki::{error::RvError, object::Attribute};
 use std::{path::Path, sync::Arc};
 
 /// A KEK that is to be made.
@@ -126,7 +123,7 @@ fn still_there() -> TokenError {
 }
 
 pub(super) fn destroy_object(session: &Session, object: ObjectHandle) -> Result<(), Fault> {
-    session.destroy_object(object).map_err(|error| Fault::of("C_DestroyObject", &error))
+    session.destroy(object)
 }
 
 /// Opens the KEK of this recipient on the token that fits the URI.

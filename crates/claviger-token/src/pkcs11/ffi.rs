@@ -1,6 +1,7 @@
-//! The C calls that go around `cryptoki`: those that carry secrets, so that a key is read into and written from a buffer of
-//! ours that is wiped; `C_WrapKey`, whose length must be the one it returns, not the one it announces; and `C_GetTokenInfo`,
-//! whose clock some modules leave in a state that `cryptoki` refuses.
+//! The C calls. `cryptoki` gives the types (attributes, mechanisms, return values); the calls are our own, for three reasons:
+//! a key is read into and written from a buffer of ours that is wiped; lengths are the ones that come back, not the ones that
+//! were announced; and all calls go through one function list. A module may hand out another instance of itself with each
+//! list, as p11-kit's client does, and `cryptoki` keeps its own to itself.
 //!
 //! The only unsafe code of the crate. What makes each block sound is the same everywhere: the pointer comes from the
 //! module's own function list, which lives as long as [`Raw`] keeps the library loaded; every buffer outlives the call and is
@@ -8,18 +9,25 @@
 //! is outside what any caller can defend against in its own process.
 #![allow(unsafe_code)]
 
+mod keys;
+mod session;
+
+pub(super) use session::{ObjectHandle, Session};
+
 use super::fault::Fault;
 use crate::TokenError;
 use cryptoki::{
     error::{Rv, RvError},
-    mechanism::Mechanism,
     object::Attribute,
 };
 use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_FUNCTION_LIST, CK_MECHANISM, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_RV,
-    CK_SESSION_HANDLE, CK_SLOT_ID, CK_TOKEN_INFO, CK_ULONG, CKA_VALUE, CKU_USER,
+    CK_ATTRIBUTE, CK_C_INITIALIZE_ARGS, CK_FUNCTION_LIST, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID, CK_SLOT_INFO,
+    CK_TOKEN_INFO, CK_TRUE, CK_ULONG, CKF_OS_LOCKING_OK, CKU_USER,
 };
 use std::{path::Path, ptr};
+
+/// More slots than any machine has; a module that says more is broken.
+const MOST_SLOTS: CK_ULONG = 4096;
 
 /// A module's functions, called directly.
 pub(super) struct Raw {
@@ -29,11 +37,11 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// The functions of the module at this path, which `cryptoki` has loaded already.
-    pub(super) fn load(path: &Path) -> Result<Self, TokenError> {
+    /// Loads the module at this path; errors call it as it was given.
+    pub(super) fn load(path: &Path, given: &Path) -> Result<Self, TokenError> {
         let unusable =
-            |reason: String| TokenError::ModuleUnusable { module: path.display().to_string(), reason };
-        // SAFETY: loading runs the library's initialisers; it is loaded already, so they ran.
+            |reason: String| TokenError::ModuleUnusable { module: given.display().to_string(), reason };
+        // SAFETY: loading runs the library's initialisers. Which library that is, the administrator's configuration says.
         let library =
             unsafe { cryptoki_sys::Pkcs11::new(path) }.map_err(|error| unusable(error.to_string()))?;
         if let Err(error) = &library.C_GetFunctionList {
@@ -51,11 +59,47 @@ impl Raw {
         Ok(Self { functions, _library: library })
     }
 
+    /// Begins the module's work in this process. It may use the system's locks.
+    pub(super) fn initialize(&self) -> Result<(), Fault> {
+        let function = present("C_Initialize", self.functions.C_Initialize)?;
+        let mut arguments =
+            CK_C_INITIALIZE_ARGS { flags: CKF_OS_LOCKING_OK, ..CK_C_INITIALIZE_ARGS::default() };
+        // SAFETY: see the module's documentation; the module reads the arguments during the call.
+        check("C_Initialize", unsafe { function((&raw mut arguments).cast()) })
+    }
+
     /// Ends the module's work in this process.
     pub(super) fn finalize(&self) -> Result<(), Fault> {
         let function = present("C_Finalize", self.functions.C_Finalize)?;
         // SAFETY: see the module's documentation.
         check("C_Finalize", unsafe { function(ptr::null_mut()) })
+    }
+
+    /// The slots that have a token.
+    pub(super) fn slots(&self) -> Result<Vec<CK_SLOT_ID>, Fault> {
+        const NAME: &str = "C_GetSlotList";
+        let function = present(NAME, self.functions.C_GetSlotList)?;
+        let mut count = 0;
+        // SAFETY: see the module's documentation; without a buffer the call only counts.
+        check(NAME, unsafe { function(CK_TRUE, ptr::null_mut(), &raw mut count) })?;
+        // Readers that were plugged in since are in the second answer.
+        let room = count.saturating_add(8).min(MOST_SLOTS);
+        let mut slots = vec![0; usize::try_from(room).unwrap_or_default()];
+        count = length(&slots);
+        // SAFETY: see the module's documentation.
+        check(NAME, unsafe { function(CK_TRUE, slots.as_mut_ptr(), &raw mut count) })?;
+        let count = written(NAME, count, &slots)?;
+        slots.truncate(count);
+        Ok(slots)
+    }
+
+    /// What the slot says about itself.
+    pub(super) fn slot_info(&self, slot: CK_SLOT_ID) -> Result<CK_SLOT_INFO, Fault> {
+        let function = present("C_GetSlotInfo", self.functions.C_GetSlotInfo)?;
+        let mut info = CK_SLOT_INFO::default();
+        // SAFETY: see the module's documentation.
+        check("C_GetSlotInfo", unsafe { function(slot, &raw mut info) })?;
+        Ok(info)
     }
 
     /// What the token says about itself.
@@ -74,227 +118,6 @@ impl Raw {
         // SAFETY: see the module's documentation; C_Login only reads the PIN.
         check("C_Login", unsafe { function(session, CKU_USER, pin.cast_mut(), length) })
     }
-
-    /// Makes an object of this template with this `CKA_VALUE`.
-    pub(super) fn create_with_value(
-        &self,
-        session: CK_SESSION_HANDLE,
-        template: &[Attribute],
-        value: &[u8],
-    ) -> Result<CK_OBJECT_HANDLE, Fault> {
-        let function = present("C_CreateObject", self.functions.C_CreateObject)?;
-        let mut attributes = attributes(template);
-        attributes.push(CK_ATTRIBUTE {
-            type_: CKA_VALUE,
-            pValue: value.as_ptr().cast_mut().cast(),
-            ulValueLen: length(value),
-        });
-        let mut object = 0;
-        // SAFETY: see the module's documentation; C_CreateObject only reads the template.
-        let rv = unsafe { function(session, attributes.as_mut_ptr(), length(&attributes), &raw mut object) };
-        check("C_CreateObject", rv).map(|()| object)
-    }
-
-    /// Destroys an object.
-    pub(super) fn destroy(&self, session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> Result<(), Fault> {
-        let function = present("C_DestroyObject", self.functions.C_DestroyObject)?;
-        // SAFETY: see the module's documentation.
-        check("C_DestroyObject", unsafe { function(session, object) })
-    }
-
-    /// Reads an object's `CKA_VALUE` into `out`; the number of bytes it has.
-    pub(super) fn read_value(
-        &self,
-        session: CK_SESSION_HANDLE,
-        object: CK_OBJECT_HANDLE,
-        out: &mut [u8],
-    ) -> Result<usize, Fault> {
-        let function = present("C_GetAttributeValue", self.functions.C_GetAttributeValue)?;
-        let mut attribute =
-            CK_ATTRIBUTE { type_: CKA_VALUE, pValue: out.as_mut_ptr().cast(), ulValueLen: length(out) };
-        // SAFETY: see the module's documentation.
-        check("C_GetAttributeValue", unsafe { function(session, object, &raw mut attribute, 1) })?;
-        written("C_GetAttributeValue", attribute.ulValueLen, out)
-    }
-
-    /// Wraps `key` under `kek` into `out`; the number of bytes written.
-    ///
-    /// One call with a buffer that is large enough: asking for the length first is where modules answer wrongly.
-    pub(super) fn wrap(
-        &self,
-        session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism<'_>,
-        kek: CK_OBJECT_HANDLE,
-        key: CK_OBJECT_HANDLE,
-        out: &mut [u8],
-    ) -> Result<usize, Fault> {
-        self.wrap_by(session, mechanism.into(), kek, key, out)
-    }
-
-    /// The same by a mechanism's number, for those that `cryptoki` does not know; `parameter` is its IV or nothing.
-    pub(super) fn wrap_by_number(
-        &self,
-        session: CK_SESSION_HANDLE,
-        mechanism: CK_MECHANISM_TYPE,
-        parameter: &[u8],
-        kek: CK_OBJECT_HANDLE,
-        key: CK_OBJECT_HANDLE,
-        out: &mut [u8],
-    ) -> Result<usize, Fault> {
-        let start = if parameter.is_empty() { ptr::null() } else { parameter.as_ptr() };
-        let mechanism = CK_MECHANISM {
-            mechanism,
-            pParameter: start.cast_mut().cast(),
-            ulParameterLen: length(parameter),
-        };
-        self.wrap_by(session, mechanism, kek, key, out)
-    }
-
-    fn wrap_by(
-        &self,
-        session: CK_SESSION_HANDLE,
-        mut mechanism: CK_MECHANISM,
-        kek: CK_OBJECT_HANDLE,
-        key: CK_OBJECT_HANDLE,
-        out: &mut [u8],
-    ) -> Result<usize, Fault> {
-        let function = present("C_WrapKey", self.functions.C_WrapKey)?;
-        let mut count = length(out);
-        // SAFETY: see the module's documentation; the mechanism's parameters outlive the call by its borrow.
-        let rv = unsafe { function(session, &raw mut mechanism, kek, key, out.as_mut_ptr(), &raw mut count) };
-        check("C_WrapKey", rv)?;
-        written("C_WrapKey", count, out)
-    }
-
-    /// Unwraps into a new object of this template.
-    pub(super) fn unwrap(
-        &self,
-        session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism<'_>,
-        kek: CK_OBJECT_HANDLE,
-        wrapped: &[u8],
-        template: &[Attribute],
-    ) -> Result<CK_OBJECT_HANDLE, Fault> {
-        let function = present("C_UnwrapKey", self.functions.C_UnwrapKey)?;
-        let mut mechanism: CK_MECHANISM = mechanism.into();
-        let mut attributes = attributes(template);
-        let mut object = 0;
-        // SAFETY: see the module's documentation; C_UnwrapKey only reads `wrapped` and the template.
-        let rv = unsafe {
-            function(
-                session,
-                &raw mut mechanism,
-                kek,
-                wrapped.as_ptr().cast_mut(),
-                length(wrapped),
-                attributes.as_mut_ptr(),
-                length(&attributes),
-                &raw mut object,
-            )
-        };
-        check("C_UnwrapKey", rv).map(|()| object)
-    }
-
-    /// Derives a new object of this template.
-    pub(super) fn derive(
-        &self,
-        session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism<'_>,
-        key: CK_OBJECT_HANDLE,
-        template: &[Attribute],
-    ) -> Result<CK_OBJECT_HANDLE, Fault> {
-        let function = present("C_DeriveKey", self.functions.C_DeriveKey)?;
-        let mut mechanism: CK_MECHANISM = mechanism.into();
-        let mut attributes = attributes(template);
-        let mut object = 0;
-        // SAFETY: see the module's documentation; C_DeriveKey only reads the template.
-        let rv = unsafe {
-            function(
-                session,
-                &raw mut mechanism,
-                key,
-                attributes.as_mut_ptr(),
-                length(&attributes),
-                &raw mut object,
-            )
-        };
-        check("C_DeriveKey", rv).map(|()| object)
-    }
-
-    /// Encrypts in one part into `out`; the number of bytes written.
-    pub(super) fn encrypt(
-        &self,
-        session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism<'_>,
-        key: CK_OBJECT_HANDLE,
-        plain: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, Fault> {
-        let init = present("C_EncryptInit", self.functions.C_EncryptInit)?;
-        let function = present("C_Encrypt", self.functions.C_Encrypt)?;
-        let mut mechanism: CK_MECHANISM = mechanism.into();
-        // SAFETY: see the module's documentation; the mechanism's parameters outlive both calls by its borrow.
-        check("C_EncryptInit", unsafe { init(session, &raw mut mechanism, key) })?;
-        let mut count = length(out);
-        // SAFETY: see the module's documentation; C_Encrypt only reads `plain`.
-        let rv = unsafe {
-            function(session, plain.as_ptr().cast_mut(), length(plain), out.as_mut_ptr(), &raw mut count)
-        };
-        check("C_Encrypt", rv)?;
-        written("C_Encrypt", count, out)
-    }
-
-    /// Decrypts in one part into `out`; the number of bytes written.
-    pub(super) fn decrypt(
-        &self,
-        session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism<'_>,
-        key: CK_OBJECT_HANDLE,
-        encrypted: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, Fault> {
-        let init = present("C_DecryptInit", self.functions.C_DecryptInit)?;
-        let function = present("C_Decrypt", self.functions.C_Decrypt)?;
-        let mut mechanism: CK_MECHANISM = mechanism.into();
-        // SAFETY: see the module's documentation; the mechanism's parameters outlive both calls by its borrow.
-        check("C_DecryptInit", unsafe { init(session, &raw mut mechanism, key) })?;
-        let mut count = length(out);
-        // SAFETY: see the module's documentation; C_Decrypt only reads `encrypted`.
-        let rv = unsafe {
-            function(
-                session,
-                encrypted.as_ptr().cast_mut(),
-                length(encrypted),
-                out.as_mut_ptr(),
-                &raw mut count,
-            )
-        };
-        check("C_Decrypt", rv)?;
-        written("C_Decrypt", count, out)
-    }
-
-    /// Signs in one part into `out`; the number of bytes written.
-    pub(super) fn sign(
-        &self,
-        session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism<'_>,
-        key: CK_OBJECT_HANDLE,
-        digest: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, Fault> {
-        let init = present("C_SignInit", self.functions.C_SignInit)?;
-        let function = present("C_Sign", self.functions.C_Sign)?;
-        let mut mechanism: CK_MECHANISM = mechanism.into();
-        // SAFETY: see the module's documentation; the mechanism has no parameters.
-        check("C_SignInit", unsafe { init(session, &raw mut mechanism, key) })?;
-        let mut count = length(out);
-        // SAFETY: see the module's documentation; C_Sign only reads `digest`.
-        let rv = unsafe {
-            function(session, digest.as_ptr().cast_mut(), length(digest), out.as_mut_ptr(), &raw mut count)
-        };
-        check("C_Sign", rv)?;
-        written("C_Sign", count, out)
-    }
 }
 
 fn present<F>(name: &'static str, function: Option<F>) -> Result<F, Fault> {
@@ -309,7 +132,7 @@ fn check(function: &'static str, rv: CK_RV) -> Result<(), Fault> {
 }
 
 /// A count that the module gave back; one beyond the buffer is a broken module, not a reason to read there.
-fn written(function: &'static str, count: CK_ULONG, out: &[u8]) -> Result<usize, Fault> {
+fn written<T>(function: &'static str, count: CK_ULONG, out: &[T]) -> Result<usize, Fault> {
     usize::try_from(count)
         .ok()
         .filter(|count| *count <= out.len())

@@ -2,18 +2,21 @@
 
 use super::{
     fault::Fault,
+    ffi::{ObjectHandle, Session},
     template::{self, KeyTemplate, Strictness},
 };
 use crate::{PublicKey, TokenError};
 use claviger_types::{EcPoint, RecipientId, Scheme};
 use cryptoki::{
     error::RvError,
-    object::{Attribute, AttributeType, ObjectHandle},
-    session::Session,
+    object::{Attribute, AttributeType},
 };
 
 /// Sizes of a new RSA key, in bits, in the order in which they are tried.
 const RSA_BITS: [u64; 2] = [3072, 2048];
+
+/// More objects of one template than a token of ours has.
+const MOST_FOUND: usize = 4096;
 
 /// A fresh key: its handle, the public half's, and which attributes the module did not know.
 pub(super) struct Made {
@@ -77,14 +80,10 @@ fn generate(
     template: &KeyTemplate,
 ) -> Result<(ObjectHandle, Option<ObjectHandle>), Fault> {
     match &template.public {
-        None => session
-            .generate_key(&template.generate, &template.key)
-            .map(|key| (key, None))
-            .map_err(|error| Fault::of("C_GenerateKey", &error)),
+        None => session.generate_key(&template.generate, &template.key).map(|key| (key, None)),
         Some(public) => session
             .generate_key_pair(&template.generate, public, &template.key)
-            .map(|(public, key)| (key, Some(public)))
-            .map_err(|error| Fault::of("C_GenerateKeyPair", &error)),
+            .map(|(public, key)| (key, Some(public))),
     }
 }
 
@@ -98,7 +97,12 @@ pub(super) fn read_back(session: &Session, made: &Made) -> Result<(), TokenError
     for (attribute, optional) in asked.chain(always.iter().map(|attribute| (attribute, true))) {
         let kind = attribute.attribute_type();
         let optional = optional || matches!(kind, AttributeType::AllowedMechanisms | AttributeType::Copyable);
-        match (read(session, made.key, kind)?, optional) {
+        let is = match read(session, made.key, kind) {
+            // p11-kit cannot carry what it does not know, and calls that a sick device.
+            Err(_) if optional => None,
+            is => is?,
+        };
+        match (is, optional) {
             (Some(is), _) if is == *attribute => {}
             (None, true) | (Some(Attribute::AllowedMechanisms(_)), _) => {}
             (is, _) => {
@@ -116,13 +120,7 @@ pub(super) fn read(
     object: ObjectHandle,
     kind: AttributeType,
 ) -> Result<Option<Attribute>, Fault> {
-    match session.get_attributes(object, &[kind]) {
-        Ok(mut attributes) => Ok(attributes.pop()),
-        Err(error) => match Fault::of("C_GetAttributeValue", &error) {
-            Fault { rv: RvError::AttributeTypeInvalid | RvError::AttributeSensitive, .. } => Ok(None),
-            fault => Err(fault),
-        },
-    }
+    session.attribute(object, kind)
 }
 
 /// The label of an object, empty where it has none.
@@ -169,9 +167,9 @@ pub(super) fn public_object(session: &Session, id: &[u8]) -> Result<Option<Objec
 pub(super) fn find_all(session: &Session, template: &[Attribute]) -> Result<Vec<ObjectHandle>, Fault> {
     let mut tries = 3;
     loop {
-        let fault = match session.find_objects(template) {
+        let fault = match session.find(template, MOST_FOUND) {
             Ok(found) => return Ok(found),
-            Err(error) => Fault::of("C_FindObjects", &error),
+            Err(fault) => fault,
         };
         tries -= 1;
         if tries == 0 || !matches!(fault.rv, RvError::ObjectHandleInvalid) {

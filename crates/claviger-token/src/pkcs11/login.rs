@@ -2,16 +2,14 @@
 
 use super::{
     fault::Fault,
+    ffi::Session,
     module::{Module, with_patience},
     slots::{self, TokenSummary},
 };
 use crate::{PinPrompt, PinSource, PinTries, TokenError};
 use claviger_types::Pin;
-use cryptoki::{
-    error::RvError,
-    session::{Session, SessionState},
-    slot::Slot,
-};
+use cryptoki::error::RvError;
+use cryptoki_sys::{CK_SLOT_ID as Slot, CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -94,19 +92,18 @@ impl Login {
 
 /// Whether this session's token is logged in to, as the session says.
 fn stands(session: &Session) -> bool {
-    let state = session.get_session_info().map(|info| info.session_state());
-    matches!(state, Ok(SessionState::RoUser | SessionState::RwUser))
+    session.info().is_ok_and(|info| matches!(info.state, CKS_RO_USER_FUNCTIONS | CKS_RW_USER_FUNCTIONS))
 }
 
 /// That what a search did not find is not there: without the login it would not have shown it either, and a token that was
 /// pulled shows nothing.
 pub(super) fn sees_all(module: &Module, session: &Session) -> Result<(), Fault> {
     let lost = |rv| Fault { function: "C_GetSessionInfo", rv };
-    let info = session.get_session_info().map_err(|error| Fault::of("C_GetSessionInfo", &error))?;
-    if with_patience(|| slots::summary(module, info.slot_id())).is_err() {
+    let info = session.info()?;
+    if with_patience(|| slots::summary(module, info.slotID)).is_err() {
         return Err(lost(RvError::TokenNotPresent));
     }
-    if stands(session) || !slots::wants_login(module, info.slot_id())? {
+    if stands(session) || !slots::wants_login(module, info.slotID)? {
         Ok(())
     } else {
         Err(lost(RvError::UserNotLoggedIn))

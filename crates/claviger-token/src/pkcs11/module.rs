@@ -2,10 +2,7 @@
 
 use super::{fault::Fault, ffi::Raw};
 use crate::TokenError;
-use cryptoki::{
-    context::{CInitializeArgs, CInitializeFlags, Pkcs11},
-    error::RvError,
-};
+use cryptoki::error::RvError;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -24,8 +21,9 @@ pub(super) const BACKOFF: [Duration; 4] = [
 ];
 
 /// What a process has to know about a module that it uses.
-#[derive(Default)]
 struct Usage {
+    // One function list for all: some modules hand out another instance of themselves with each.
+    raw: Arc<Raw>,
     users: usize,
     // False where somebody else in this process had initialised it: then it is not ours to finalise.
     ours: bool,
@@ -38,8 +36,7 @@ static IN_USE: Mutex<BTreeMap<PathBuf, Usage>> = Mutex::new(BTreeMap::new());
 /// A loaded and initialised module.
 pub(super) struct Module {
     path: PathBuf,
-    pub(super) context: Pkcs11,
-    pub(super) raw: Raw,
+    pub(super) raw: Arc<Raw>,
 }
 
 impl Module {
@@ -47,24 +44,24 @@ impl Module {
     pub(super) fn open(path: &Path) -> Result<Arc<Self>, TokenError> {
         let unusable =
             |reason: String| TokenError::ModuleUnusable { module: path.display().to_string(), reason };
+        let given = path;
         let path = path.canonicalize().map_err(|error| unusable(error.to_string()))?;
         let mut in_use = in_use();
-        let context = Pkcs11::new(&path).map_err(|error| unusable(error.to_string()))?;
-        let raw = Raw::load(&path)?;
-        let usage = in_use.entry(path.clone()).or_default();
-        if usage.users == 0 {
-            usage.ours = initialise(&context).map_err(|fault| {
-                unusable(format!("C_Initialize answered {}", super::fault::name(fault.rv)))
-            })?;
+        if let Some(usage) = in_use.get_mut(&path) {
+            usage.users += 1;
+            return Ok(Arc::new(Self { path, raw: Arc::clone(&usage.raw) }));
         }
-        usage.users += 1;
-        Ok(Arc::new(Self { path, context, raw }))
+        let raw = Arc::new(Raw::load(&path, given)?);
+        let ours = initialise(&raw)
+            .map_err(|fault| unusable(format!("C_Initialize answered {}", super::fault::name(fault.rv))))?;
+        in_use.insert(path.clone(), Usage { raw: Arc::clone(&raw), users: 1, ours });
+        Ok(Arc::new(Self { path, raw }))
     }
 
     /// Initialises it once more, after a call answered that it is not.
     pub(super) fn initialise_again(&self) -> Result<(), TokenError> {
         let mut in_use = in_use();
-        let ours = initialise(&self.context)?;
+        let ours = initialise(&self.raw)?;
         if let Some(usage) = in_use.get_mut(&self.path) {
             usage.ours |= ours;
         }
@@ -80,7 +77,7 @@ impl Module {
             return Ok(false);
         }
         self.raw.finalize()?;
-        initialise(&self.context)?;
+        initialise(&self.raw)?;
         Ok(true)
     }
 }
@@ -112,13 +109,8 @@ fn in_use() -> MutexGuard<'static, BTreeMap<PathBuf, Usage>> {
 }
 
 /// Whether it was this call that initialised the module.
-fn initialise(context: &Pkcs11) -> Result<bool, Fault> {
-    let once = || {
-        context
-            .initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
-            .map_err(|error| Fault::of("C_Initialize", &error))
-    };
-    match with_patience(once) {
+fn initialise(raw: &Raw) -> Result<bool, Fault> {
+    match with_patience(|| raw.initialize()) {
         Ok(()) => Ok(true),
         Err(Fault { rv: RvError::CryptokiAlreadyInitialized, .. }) => Ok(false),
         Err(fault) => Err(fault),

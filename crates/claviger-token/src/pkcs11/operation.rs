@@ -2,7 +2,7 @@
 
 use super::{
     fault::Fault,
-    ffi::Raw,
+    ffi::{ObjectHandle, Raw, Session},
     profile::Profile,
     template::{self, PointAs},
 };
@@ -16,8 +16,7 @@ use cryptoki::{
         elliptic_curve::{EcKdf, Ecdh1DeriveParams},
         rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource},
     },
-    object::{KeyType, ObjectHandle},
-    session::Session,
+    object::KeyType,
 };
 use cryptoki_sys::{CK_OBJECT_HANDLE, CK_SESSION_HANDLE};
 use zeroize::Zeroizing;

@@ -7,18 +7,15 @@
 
 use super::{
     fault::{Failure, Fault},
+    ffi::{ObjectHandle, Session},
     kek,
     login::Login,
     module::{BACKOFF, Module, with_patience},
     slots::{self, TokenSummary},
 };
 use crate::{TokenError, Uri};
-use cryptoki::{
-    error::RvError,
-    object::{Attribute, ObjectHandle},
-    session::Session,
-    slot::Slot,
-};
+use cryptoki::{error::RvError, object::Attribute};
+use cryptoki_sys::CK_SLOT_ID as Slot;
 use std::{
     fmt, mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -142,10 +139,9 @@ impl Pool {
             }
             drop(state);
 
-            let opened = self.module.context.open_ro_session(slot);
-            let fault = match opened {
+            let fault = match Session::open(&self.module.raw, slot, false) {
                 Ok(session) => return Ok(lend(session)),
-                Err(error) => Fault::of("C_OpenSession", &error),
+                Err(fault) => fault,
             };
             let mut state = self.state();
             state.lent -= 1;
@@ -202,7 +198,7 @@ impl Pool {
                 outcome => return outcome,
             };
             if fault.is_loss_of_sessions() {
-                mem::forget(session);
+                session.forget();
             }
             if rebuilt || !fault.is_loss() {
                 return Err(Failure::Call(fault));
@@ -216,9 +212,7 @@ impl Pool {
     pub(super) fn writer(&self) -> Result<Session, TokenError> {
         self.lease()?.give_back();
         let slot = self.state().live.as_ref().map(|live| live.slot).ok_or_else(|| self.absent())?;
-        let open =
-            || self.module.context.open_rw_session(slot).map_err(|error| Fault::of("C_OpenSession", &error));
-        Ok(with_patience(open)?)
+        Ok(with_patience(|| Session::open(&self.module.raw, slot, true))?)
     }
 
     /// Counts what was rebuilt: two equal answers mean that nothing was in between.
@@ -240,7 +234,7 @@ impl Pool {
 
         let sessions_lost = loss.is_some_and(|fault| fault.is_loss_of_sessions());
         let rebuilt = match live {
-            Some(live) if !sessions_lost && live.anchor.get_session_info().is_ok() => {
+            Some(live) if !sessions_lost && live.anchor.info().is_ok() => {
                 let slot = live.slot;
                 let settled = self.settle(live.anchor, slot);
                 // The session may answer with no token behind it any more.
@@ -255,7 +249,7 @@ impl Pool {
                 }
             }
             Some(live) => {
-                mem::forget(live.anchor);
+                live.anchor.forget();
                 self.start_over(seen)
             }
             None => self.start_over(seen),
@@ -308,9 +302,7 @@ impl Pool {
             }
             selected => selected?,
         };
-        let open =
-            || self.module.context.open_ro_session(slot).map_err(|error| Fault::of("C_OpenSession", &error));
-        self.settle(with_patience(open)?, slot)
+        self.settle(with_patience(|| Session::open(&self.module.raw, slot, false))?, slot)
     }
 
     /// The login and the key, on an anchor that stands.
@@ -330,7 +322,7 @@ impl Pool {
         state.generation += 1;
         let idle = mem::take(&mut state.idle);
         drop(state);
-        idle.into_iter().for_each(mem::forget);
+        idle.into_iter().for_each(Session::forget);
     }
 
     /// Waits, not for long, until no thread has a session.
@@ -428,7 +420,7 @@ impl Lease<'_> {
         if fault.is_loss_of_sessions()
             && let Some(session) = self.session.take()
         {
-            mem::forget(session);
+            session.forget();
         }
     }
 
@@ -453,7 +445,7 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
             let lost = self.generation != self.pool.state().generation;
-            if lost { mem::forget(session) } else { drop(session) }
+            if lost { session.forget() } else { drop(session) }
         }
         self.pool.ended(self.pool.state());
     }

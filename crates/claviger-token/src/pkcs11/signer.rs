@@ -6,6 +6,7 @@
 use super::{
     enrol::{Access, destroy},
     fault::Failure,
+    ffi::Session,
     kek,
     login::Login,
     module::Module,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{PublicKey, Signer, TokenError, Uri, software};
 use claviger_types::{Digest, EcPoint, Scheme, SignerId};
-use cryptoki::{mechanism::Mechanism, object::Attribute, session::Session};
+use cryptoki::{mechanism::Mechanism, object::Attribute};
 use std::path::Path;
 
 /// Bytes of a signature.

@@ -2,10 +2,10 @@
 
 use super::module::{Module, with_patience};
 use crate::{PinTries, TokenError, Uri, pkcs11::fault::Fault};
-use cryptoki::slot::Slot;
 use cryptoki_sys::{
-    CK_FLAGS, CKF_LOGIN_REQUIRED, CKF_PROTECTED_AUTHENTICATION_PATH, CKF_TOKEN_INITIALIZED,
-    CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_INITIALIZED, CKF_USER_PIN_LOCKED,
+    CK_FLAGS, CK_SLOT_ID as Slot, CKF_LOGIN_REQUIRED, CKF_PROTECTED_AUTHENTICATION_PATH,
+    CKF_TOKEN_INITIALIZED, CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_INITIALIZED,
+    CKF_USER_PIN_LOCKED,
 };
 use std::path::Path;
 
@@ -68,8 +68,8 @@ pub(super) fn select(module: &Module, uri: &Uri) -> Result<(Slot, TokenSummary),
 
 /// What the token in this slot says about itself now.
 pub(super) fn summary(module: &Module, slot: Slot) -> Result<TokenSummary, Fault> {
-    let info = module.raw.token_info(slot.into())?;
-    let slot_info = module.context.get_slot_info(slot).map_err(|error| Fault::of("C_GetSlotInfo", &error))?;
+    let info = module.raw.token_info(slot)?;
+    let slot_info = module.raw.slot_info(slot)?;
     let has = |flag: CK_FLAGS| info.flags & flag != 0;
     let (label, manufacturer) = (padded(&info.label), padded(&info.manufacturerID));
     let (model, serial) = (padded(&info.model), padded(&info.serialNumber));
@@ -86,8 +86,8 @@ pub(super) fn summary(module: &Module, slot: Slot) -> Result<TokenSummary, Fault
         serial,
         manufacturer,
         model,
-        slot_description: slot_info.slot_description().trim_end().to_owned(),
-        slot_manufacturer: slot_info.manufacturer_id().trim_end().to_owned(),
+        slot_description: padded(&slot_info.slotDescription),
+        slot_manufacturer: padded(&slot_info.manufacturerID),
         initialised: has(CKF_TOKEN_INITIALIZED),
         pin_set: has(CKF_USER_PIN_INITIALIZED),
         pin_pad: has(CKF_PROTECTED_AUTHENTICATION_PATH),
@@ -98,7 +98,7 @@ pub(super) fn summary(module: &Module, slot: Slot) -> Result<TokenSummary, Fault
 
 /// Whether the token in this slot wants a login at all.
 pub(super) fn wants_login(module: &Module, slot: Slot) -> Result<bool, Fault> {
-    Ok(module.raw.token_info(slot.into())?.flags & CKF_LOGIN_REQUIRED != 0)
+    Ok(module.raw.token_info(slot)?.flags & CKF_LOGIN_REQUIRED != 0)
 }
 
 /// What the token's flags say about tries: the worst of what is set.
@@ -115,9 +115,7 @@ pub(super) const fn tries(flags: CK_FLAGS) -> PinTries {
 }
 
 fn all(module: &Module) -> Result<Vec<(Slot, TokenSummary)>, TokenError> {
-    let slots = with_patience(|| {
-        module.context.get_slots_with_token().map_err(|error| Fault::of("C_GetSlotList", &error))
-    })?;
+    let slots = with_patience(|| module.raw.slots())?;
     // A token that cannot say who it is (it was just pulled, its reader is sick) does not hide the others.
     Ok(slots.into_iter().filter_map(|slot| Some((slot, summary(module, slot).ok()?))).collect())
 }

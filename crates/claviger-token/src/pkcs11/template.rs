@@ -147,10 +147,12 @@ pub(super) enum Strictness {
     Full,
     WithoutMechanisms,
     WithoutCopyable,
+    WithoutPublicUsages,
 }
 
 impl Strictness {
-    pub(super) const ALL: [Self; 3] = [Self::Full, Self::WithoutMechanisms, Self::WithoutCopyable];
+    pub(super) const ALL: [Self; 4] =
+        [Self::Full, Self::WithoutMechanisms, Self::WithoutCopyable, Self::WithoutPublicUsages];
 }
 
 /// The template of a new KEK: on the token, private, sensitive, never extractable, neither modifiable nor copyable, fit for
@@ -193,22 +195,23 @@ pub(super) fn kek(
     } else {
         key.push(Attribute::SignRecover(false));
     }
-    if strictness != Strictness::WithoutCopyable {
+    if !matches!(strictness, Strictness::WithoutCopyable | Strictness::WithoutPublicUsages) {
         key.push(Attribute::Copyable(false));
     }
     if strictness == Strictness::Full {
         key.push(Attribute::AllowedMechanisms(vec![mechanism(scheme)]));
     }
 
-    let mut public = vec![
-        Attribute::Class(ObjectClass::PUBLIC_KEY),
-        Attribute::Private(false),
-        Attribute::Encrypt(matches!(scheme, Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1)),
-        Attribute::Verify(false),
-        Attribute::VerifyRecover(false),
-        Attribute::Wrap(false),
-        Attribute::Derive(false),
-    ];
+    let mut public = vec![Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Private(false)];
+    if strictness != Strictness::WithoutPublicUsages {
+        public.extend([
+            Attribute::Encrypt(matches!(scheme, Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1)),
+            Attribute::Verify(false),
+            Attribute::VerifyRecover(false),
+            Attribute::Wrap(false),
+            Attribute::Derive(false),
+        ]);
+    }
     named(&mut public);
     let (generate, public) = match scheme {
         Scheme::A256Kw | Scheme::A256Gcm => (Mechanism::AesKeyGen, None),
@@ -251,7 +254,7 @@ pub(super) fn signer(id: SignerId, label: &str, strictness: Strictness) -> KeyTe
         Attribute::SignRecover(false),
     ];
     key.extend(named.clone());
-    if strictness != Strictness::WithoutCopyable {
+    if !matches!(strictness, Strictness::WithoutCopyable | Strictness::WithoutPublicUsages) {
         key.push(Attribute::Copyable(false));
     }
     if strictness == Strictness::Full {

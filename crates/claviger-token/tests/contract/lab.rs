@@ -96,8 +96,9 @@ impl<'a> Lab<'a> {
     pub(crate) fn beside(&self) -> Session {
         let module = self.second_handle();
         let slots = module.get_slots_with_token().unwrap();
+        // `cryptoki` cannot read what openCryptoki says of its one token.
         let slot = slots.into_iter().find(|slot| {
-            module.get_token_info(*slot).is_ok_and(|info| info.label() == softhsm_fixtures::LABEL)
+            module.get_token_info(*slot).map_or(true, |info| info.label() == softhsm_fixtures::LABEL)
         });
         module.open_rw_session(slot.unwrap()).unwrap()
     }

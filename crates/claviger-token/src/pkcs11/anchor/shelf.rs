@@ -1,13 +1,15 @@
 //! Data objects on a session: found, read, made, destroyed, one call each.
 
 use super::{
-    super::{fault::Fault, login, module::Module},
+    super::{
+        fault::Fault,
+        ffi::{ObjectHandle, Session},
+        login,
+        module::Module,
+    },
     MAX_BYTES,
 };
-use cryptoki::{
-    object::{Attribute, ObjectClass},
-    session::Session,
-};
+use cryptoki::object::{Attribute, ObjectClass};
 use cryptoki_sys::CK_OBJECT_HANDLE;
 
 /// Whose objects they are (`CKA_APPLICATION`).
@@ -51,9 +53,8 @@ impl Shelf for SessionShelf<'_> {
     type Object = CK_OBJECT_HANDLE;
 
     fn find(&self, name: &str, most: usize) -> Result<Vec<CK_OBJECT_HANDLE>, Fault> {
-        let found = self.session.iter_objects(&template(name));
-        let found = found.and_then(|found| found.take(most).map(|object| Ok(object?.handle())).collect());
-        let found: Vec<_> = found.map_err(|error| Fault::of("C_FindObjects", &error))?;
+        let found = self.session.find(&template(name), most)?;
+        let found: Vec<_> = found.into_iter().map(ObjectHandle::handle).collect();
         if found.is_empty() {
             login::sees_all(self.module, self.session)?;
         }

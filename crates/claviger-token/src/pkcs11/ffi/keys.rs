@@ -1,0 +1,236 @@
+//! What is done with keys and their bytes.
+
+use super::{Raw, attributes, check, length, present, written};
+use crate::pkcs11::fault::Fault;
+use cryptoki::{mechanism::Mechanism, object::Attribute};
+use cryptoki_sys::{
+    CK_ATTRIBUTE, CK_MECHANISM, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_VALUE,
+};
+use std::ptr;
+
+impl Raw {
+    /// Makes an object of this template with this `CKA_VALUE`.
+    pub(in crate::pkcs11) fn create_with_value(
+        &self,
+        session: CK_SESSION_HANDLE,
+        template: &[Attribute],
+        value: &[u8],
+    ) -> Result<CK_OBJECT_HANDLE, Fault> {
+        let function = present("C_CreateObject", self.functions.C_CreateObject)?;
+        let mut attributes = attributes(template);
+        attributes.push(CK_ATTRIBUTE {
+            type_: CKA_VALUE,
+            pValue: value.as_ptr().cast_mut().cast(),
+            ulValueLen: length(value),
+        });
+        let mut object = 0;
+        // SAFETY: see the module's documentation; C_CreateObject only reads the template.
+        let rv = unsafe { function(session, attributes.as_mut_ptr(), length(&attributes), &raw mut object) };
+        check("C_CreateObject", rv).map(|()| object)
+    }
+
+    /// Destroys an object.
+    pub(in crate::pkcs11) fn destroy(
+        &self,
+        session: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+    ) -> Result<(), Fault> {
+        let function = present("C_DestroyObject", self.functions.C_DestroyObject)?;
+        // SAFETY: see the module's documentation.
+        check("C_DestroyObject", unsafe { function(session, object) })
+    }
+
+    /// Reads an object's `CKA_VALUE` into `out`; the number of bytes it has.
+    pub(in crate::pkcs11) fn read_value(
+        &self,
+        session: CK_SESSION_HANDLE,
+        object: CK_OBJECT_HANDLE,
+        out: &mut [u8],
+    ) -> Result<usize, Fault> {
+        let function = present("C_GetAttributeValue", self.functions.C_GetAttributeValue)?;
+        let mut attribute =
+            CK_ATTRIBUTE { type_: CKA_VALUE, pValue: out.as_mut_ptr().cast(), ulValueLen: length(out) };
+        // SAFETY: see the module's documentation.
+        check("C_GetAttributeValue", unsafe { function(session, object, &raw mut attribute, 1) })?;
+        written("C_GetAttributeValue", attribute.ulValueLen, out)
+    }
+
+    /// Wraps `key` under `kek` into `out`; the number of bytes written.
+    ///
+    /// One call with a buffer that is large enough: asking for the length first is where modules answer wrongly.
+    pub(in crate::pkcs11) fn wrap(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: &Mechanism<'_>,
+        kek: CK_OBJECT_HANDLE,
+        key: CK_OBJECT_HANDLE,
+        out: &mut [u8],
+    ) -> Result<usize, Fault> {
+        self.wrap_by(session, mechanism.into(), kek, key, out)
+    }
+
+    /// The same by a mechanism's number, for those that `cryptoki` does not know; `parameter` is its IV or nothing.
+    pub(in crate::pkcs11) fn wrap_by_number(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: CK_MECHANISM_TYPE,
+        parameter: &[u8],
+        kek: CK_OBJECT_HANDLE,
+        key: CK_OBJECT_HANDLE,
+        out: &mut [u8],
+    ) -> Result<usize, Fault> {
+        let start = if parameter.is_empty() { ptr::null() } else { parameter.as_ptr() };
+        let mechanism = CK_MECHANISM {
+            mechanism,
+            pParameter: start.cast_mut().cast(),
+            ulParameterLen: length(parameter),
+        };
+        self.wrap_by(session, mechanism, kek, key, out)
+    }
+
+    fn wrap_by(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mut mechanism: CK_MECHANISM,
+        kek: CK_OBJECT_HANDLE,
+        key: CK_OBJECT_HANDLE,
+        out: &mut [u8],
+    ) -> Result<usize, Fault> {
+        let function = present("C_WrapKey", self.functions.C_WrapKey)?;
+        let mut count = length(out);
+        // SAFETY: see the module's documentation; the mechanism's parameters outlive the call by its borrow.
+        let rv = unsafe { function(session, &raw mut mechanism, kek, key, out.as_mut_ptr(), &raw mut count) };
+        check("C_WrapKey", rv)?;
+        written("C_WrapKey", count, out)
+    }
+
+    /// Unwraps into a new object of this template.
+    pub(in crate::pkcs11) fn unwrap(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: &Mechanism<'_>,
+        kek: CK_OBJECT_HANDLE,
+        wrapped: &[u8],
+        template: &[Attribute],
+    ) -> Result<CK_OBJECT_HANDLE, Fault> {
+        let function = present("C_UnwrapKey", self.functions.C_UnwrapKey)?;
+        let mut mechanism: CK_MECHANISM = mechanism.into();
+        let mut attributes = attributes(template);
+        let mut object = 0;
+        // SAFETY: see the module's documentation; C_UnwrapKey only reads `wrapped` and the template.
+        let rv = unsafe {
+            function(
+                session,
+                &raw mut mechanism,
+                kek,
+                wrapped.as_ptr().cast_mut(),
+                length(wrapped),
+                attributes.as_mut_ptr(),
+                length(&attributes),
+                &raw mut object,
+            )
+        };
+        check("C_UnwrapKey", rv).map(|()| object)
+    }
+
+    /// Derives a new object of this template.
+    pub(in crate::pkcs11) fn derive(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: &Mechanism<'_>,
+        key: CK_OBJECT_HANDLE,
+        template: &[Attribute],
+    ) -> Result<CK_OBJECT_HANDLE, Fault> {
+        let function = present("C_DeriveKey", self.functions.C_DeriveKey)?;
+        let mut mechanism: CK_MECHANISM = mechanism.into();
+        let mut attributes = attributes(template);
+        let mut object = 0;
+        // SAFETY: see the module's documentation; C_DeriveKey only reads the template.
+        let rv = unsafe {
+            function(
+                session,
+                &raw mut mechanism,
+                key,
+                attributes.as_mut_ptr(),
+                length(&attributes),
+                &raw mut object,
+            )
+        };
+        check("C_DeriveKey", rv).map(|()| object)
+    }
+
+    /// Encrypts in one part into `out`; the number of bytes written.
+    pub(in crate::pkcs11) fn encrypt(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: &Mechanism<'_>,
+        key: CK_OBJECT_HANDLE,
+        plain: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, Fault> {
+        let init = present("C_EncryptInit", self.functions.C_EncryptInit)?;
+        let function = present("C_Encrypt", self.functions.C_Encrypt)?;
+        let mut mechanism: CK_MECHANISM = mechanism.into();
+        // SAFETY: see the module's documentation; the mechanism's parameters outlive both calls by its borrow.
+        check("C_EncryptInit", unsafe { init(session, &raw mut mechanism, key) })?;
+        let mut count = length(out);
+        // SAFETY: see the module's documentation; C_Encrypt only reads `plain`.
+        let rv = unsafe {
+            function(session, plain.as_ptr().cast_mut(), length(plain), out.as_mut_ptr(), &raw mut count)
+        };
+        check("C_Encrypt", rv)?;
+        written("C_Encrypt", count, out)
+    }
+
+    /// Decrypts in one part into `out`; the number of bytes written.
+    pub(in crate::pkcs11) fn decrypt(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: &Mechanism<'_>,
+        key: CK_OBJECT_HANDLE,
+        encrypted: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, Fault> {
+        let init = present("C_DecryptInit", self.functions.C_DecryptInit)?;
+        let function = present("C_Decrypt", self.functions.C_Decrypt)?;
+        let mut mechanism: CK_MECHANISM = mechanism.into();
+        // SAFETY: see the module's documentation; the mechanism's parameters outlive both calls by its borrow.
+        check("C_DecryptInit", unsafe { init(session, &raw mut mechanism, key) })?;
+        let mut count = length(out);
+        // SAFETY: see the module's documentation; C_Decrypt only reads `encrypted`.
+        let rv = unsafe {
+            function(
+                session,
+                encrypted.as_ptr().cast_mut(),
+                length(encrypted),
+                out.as_mut_ptr(),
+                &raw mut count,
+            )
+        };
+        check("C_Decrypt", rv)?;
+        written("C_Decrypt", count, out)
+    }
+
+    /// Signs in one part into `out`; the number of bytes written.
+    pub(in crate::pkcs11) fn sign(
+        &self,
+        session: CK_SESSION_HANDLE,
+        mechanism: &Mechanism<'_>,
+        key: CK_OBJECT_HANDLE,
+        digest: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, Fault> {
+        let init = present("C_SignInit", self.functions.C_SignInit)?;
+        let function = present("C_Sign", self.functions.C_Sign)?;
+        let mut mechanism: CK_MECHANISM = mechanism.into();
+        // SAFETY: see the module's documentation; the mechanism has no parameters.
+        check("C_SignInit", unsafe { init(session, &raw mut mechanism, key) })?;
+        let mut count = length(out);
+        // SAFETY: see the module's documentation; C_Sign only reads `digest`.
+        let rv = unsafe {
+            function(session, digest.as_ptr().cast_mut(), length(digest), out.as_mut_ptr(), &raw mut count)
+        };
+        check("C_Sign", rv)?;
+        written("C_Sign", count, out)
+    }
+}

@@ -1,0 +1,94 @@
+//! A TPM 2.0 in software (swtpm), behind a resource manager of its own (tpm2-abrmd on a private message bus), reached by
+//! tpm2-pkcs11.
+//!
+//! The resource manager is what lets the module have more than one key loaded, as /dev/tpmrm0 does on real hardware. All
+//! talk by sockets in the fixture's directory.
+
+use crate::{PIN, SO_PIN, daemon::Daemon, process};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+const INSTALL: &str = "apt-get install -y swtpm libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 dbus opensc";
+
+pub(crate) fn module() -> PathBuf {
+    process::installed("libtpm2_pkcs11.so.1", INSTALL)
+}
+
+pub(crate) fn env(home: &Path) -> Vec<(&'static str, PathBuf)> {
+    vec![
+        ("TPM2_PKCS11_STORE", home.join("store")),
+        ("TPM2_PKCS11_TCTI", "tabrmd:bus_type=session".into()),
+        ("TPM2_PKCS11_LOG_LEVEL", "0".into()),
+        ("DBUS_SESSION_BUS_ADDRESS", PathBuf::from(format!("unix:path={}", home.join("bus").display()))),
+    ]
+}
+
+pub(crate) fn start(home: &Path) -> Vec<Daemon> {
+    for directory in ["state", "store"] {
+        let directory = home.join(directory);
+        fs::create_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    }
+    let socket = home.join("tpm");
+    // The module's library looks for the control socket beside the other, under this name.
+    let control = home.join("tpm.ctrl");
+    let mut swtpm = Daemon::start(
+        Command::new("swtpm")
+            .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
+            .args(["--tpmstate", &format!("dir={}", home.join("state").display())])
+            .args(["--server", &format!("type=unixio,path={}", socket.display())])
+            .args(["--ctrl", &format!("type=unixio,path={}", control.display())]),
+        INSTALL,
+    );
+    swtpm.wait_for(&control);
+    swtpm.wait_for(&socket);
+
+    let bus = home.join("bus");
+    let config = home.join("bus.conf");
+    let text = format!(
+        "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" \
+         \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n\
+         <busconfig><type>session</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>\
+         <policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/>\
+         <allow own=\"*\"/></policy></busconfig>\n",
+        bus.display()
+    );
+    fs::write(&config, text).unwrap_or_else(|error| panic!("{}: {error}", config.display()));
+    let mut daemon = Daemon::start(
+        Command::new("dbus-daemon").args(["--nofork", "--nopidfile", "--config-file"]).arg(&config),
+        INSTALL,
+    );
+    daemon.wait_for(&bus);
+
+    let mut manager = Daemon::start(
+        Command::new("tpm2-abrmd")
+            .args(["--session", "--allow-root", "--tcti"])
+            .arg(format!("swtpm:path={}", socket.display()))
+            .envs(env(home)),
+        INSTALL,
+    );
+    manager.wait_until(|| {
+        Command::new("dbus-send")
+            .arg(format!("--bus=unix:path={}", bus.display()))
+            .args(["--print-reply=literal", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"])
+            .args(["org.freedesktop.DBus.NameHasOwner", "string:com.intel.tss2.Tabrmd"])
+            .output()
+            .is_ok_and(|answer| String::from_utf8_lossy(&answer.stdout).contains("true"))
+    });
+    // Ended in this order: each talks to the one after it.
+    vec![manager, daemon, swtpm]
+}
+
+pub(crate) fn add_token(home: &Path, label: &str) {
+    let tool = |args: &[&str]| {
+        let mut tool = Command::new("pkcs11-tool");
+        process::run(tool.arg("--module").arg(module()).args(args).envs(env(home)), INSTALL)
+    };
+    // The module always shows one slot more than there are tokens.
+    let free = tool(&["--list-token-slots"]).matches("token label").count() + 1;
+    let slot = free.to_string();
+    tool(&["--slot", &slot, "--init-token", "--label", label, "--so-pin", SO_PIN]);
+    tool(&["--slot", &slot, "--login", "--login-type", "so", "--so-pin", SO_PIN, "--init-pin", "--pin", PIN]);
+}
