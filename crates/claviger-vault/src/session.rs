@@ -445,7 +445,8 @@ impl Vault {
     }
 
     /// After a lost connection: whether our head is the present one or among its ancestors. What cannot be told is an
-    /// error, never a "no".
+    /// error, never a "no": so is a head that has not moved, because a disk that failed may yet show the commit, and one
+    /// that fails each time would be asked for ever.
     fn was_committed(
         &self,
         before: &Snapshot,
@@ -454,7 +455,7 @@ impl Vault {
     ) -> Result<bool, VaultError> {
         let known = self.store.head().ok().flatten().and_then(|bytes| {
             if bytes == *before.bytes {
-                return Some(false);
+                return None;
             }
             let head = UnverifiedHead::parse(&bytes).ok()?;
             let payload = HeadPayload::decode(head.payload_unverified()).ok()?;

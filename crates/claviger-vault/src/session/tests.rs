@@ -92,3 +92,24 @@ fn a_crash_at_any_call_leaves_the_old_or_the_new() {
     }
     assert!(Bench::new().0.store.head().unwrap().is_some());
 }
+
+/// A disk that fails at each commit is an error, not another writer to be waited for.
+#[test]
+fn a_commit_that_fails_in_doubt_is_not_tried_for_ever() {
+    let (bench, vault) = Bench::new();
+    set(&vault, "a", "before").unwrap();
+    let doubt =
+        || claviger_store::Fault::Fail(claviger_store::StoreError::Ambiguous { source: "a test".into() });
+    let mut failed = 0;
+    for call in 0..40 {
+        bench.store.inject(call, doubt());
+        let outcome = vault.rotate_master(crate::RotateMaster::default(), &crate::Silent);
+        bench.store.restart();
+        if let Err(error) = outcome {
+            assert!(error.may_be_done(), "{error:?}");
+            failed += 1;
+        }
+        assert_eq!(get(&vault, "a").unwrap(), "before");
+    }
+    assert!(failed > 0);
+}
