@@ -13,6 +13,9 @@ use std::{
 
 const INSTALL: &str = "apt-get install -y swtpm libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 dbus opensc";
 
+/// Where Debian puts it, out of an ordinary user's PATH.
+const MANAGER: &str = "/usr/sbin/tpm2-abrmd";
+
 pub(crate) fn module() -> PathBuf {
     process::installed("libtpm2_pkcs11.so.1", INSTALL)
 }
@@ -63,7 +66,7 @@ pub(crate) fn start(home: &Path) -> Vec<Daemon> {
     daemon.wait_for(&bus);
 
     let mut manager = Daemon::start(
-        Command::new("tpm2-abrmd")
+        Command::new(if Path::new(MANAGER).exists() { MANAGER } else { "tpm2-abrmd" })
             .args(["--session", "--allow-root", "--tcti"])
             .arg(format!("swtpm:path={}", socket.display()))
             .envs(env(home)),
