@@ -218,7 +218,11 @@ impl Vault {
         loop {
             let snapshot = self.fresh()?;
             let Some(elder) = snapshot.elder.as_deref() else { return Ok(()) };
-            let Some(leaf) = elder.leaf(name)? else { return Ok(()) };
+            let leaf = match elder.leaf(name) {
+                Err(error) if self.is_overtaken(&snapshot, &error)? => continue,
+                found => found?,
+            };
+            let Some(leaf) = leaf else { return Ok(()) };
             let mut draft = Draft::default();
             let moved = self.rekey_batch(elder, &snapshot, &[leaf], &mut draft);
             let payload = match moved {
