@@ -6,7 +6,7 @@ use crate::{
     index,
     pages::Service,
     session::BATCH,
-    snapshot::Snapshot,
+    snapshot::{Snapshot, vouched},
     succession,
 };
 use claviger_store::Object;
@@ -130,15 +130,7 @@ impl Batch<'_> {
         let ids: Vec<ObjectId> = wanted.iter().map(|(_, link)| link.id).collect();
         let mut objects = Vec::with_capacity(ids.len());
         for ((what, link), bytes) in wanted.into_iter().zip(self.snapshot.store.get(&ids)?) {
-            let fault = match bytes {
-                Some(bytes) if link.fits(&bytes) => {
-                    objects.push(Object { id: link.id, bytes });
-                    continue;
-                }
-                Some(_) => Fault::Altered,
-                None => Fault::Missing,
-            };
-            return Err(VaultError::Object { what, object: link.id, fault });
+            objects.push(Object { id: link.id, bytes: vouched(what, &link, bytes)? });
         }
         let count = u64::try_from(objects.len()).unwrap_or(u64::MAX);
         (self.put)(objects)?;

@@ -9,7 +9,7 @@ use crate::{
     format::{Ancestor, HeadPayload, Registry, Root, encode, head::archive_id},
     keys::KeyRing,
     open::Accept,
-    snapshot::Snapshot,
+    snapshot::{Snapshot, vouched},
     succession,
 };
 use claviger_envelope::{DataKeyEnvelope, ObjectKind, UnverifiedHead, VaultKeys, mac_head};
@@ -201,14 +201,7 @@ impl Vault {
     fn unwrap_vault_key(&self, root: &Root, fingerprint: &Digest) -> Result<VaultKeys, VaultError> {
         const WHAT: &str = "vault key";
         let object = root.envelope.id;
-        let bytes = self.store.get(&[object])?.pop().flatten().ok_or(VaultError::Object {
-            what: WHAT,
-            object,
-            fault: Fault::Missing,
-        })?;
-        if !root.envelope.fits(&bytes) {
-            return Err(VaultError::Object { what: WHAT, object, fault: Fault::Altered });
-        }
+        let bytes = vouched(WHAT, &root.envelope, self.store.get(&[object])?.pop().flatten())?;
         let opened = |source| VaultError::Root { what: WHAT, source };
         let found = DataKeyEnvelope::parse(&bytes).map_err(opened)?.kid();
         if found != *fingerprint {

@@ -184,7 +184,11 @@ impl Snapshot {
 }
 
 /// The bytes that the store gave for a link, if they are what it vouches for.
-fn vouched(what: &'static str, link: &Link, bytes: Option<Vec<u8>>) -> Result<Vec<u8>, VaultError> {
+pub(crate) fn vouched(
+    what: &'static str,
+    link: &Link,
+    bytes: Option<Vec<u8>>,
+) -> Result<Vec<u8>, VaultError> {
     match bytes {
         Some(bytes) if link.fits(&bytes) => Ok(bytes),
         Some(_) => Err(VaultError::Object { what, object: link.id, fault: Fault::Altered }),

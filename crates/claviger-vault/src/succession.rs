@@ -1,8 +1,9 @@
 //! How a host that pins one vault key comes to accept the next: by records that signers on tokens have signed.
 
 use crate::{
-    Fault, Host, NoSuccession, Pins, RecipientState, Seen, VaultError,
+    Host, NoSuccession, Pins, RecipientState, Seen, VaultError,
     format::{HeadPayload, RecipientRecord, Registry},
+    snapshot::vouched,
 };
 use claviger_envelope::{Succession, UnverifiedSuccession};
 use claviger_store::Store;
@@ -77,12 +78,7 @@ pub(crate) fn links(store: &dyn Store, payload: &HeadPayload) -> Result<Vec<Link
 }
 
 fn read(store: &dyn Store, link: &Link) -> Result<Vec<u8>, VaultError> {
-    let fault = match store.get(&[link.id])?.pop().flatten() {
-        Some(bytes) if link.fits(&bytes) => return Ok(bytes),
-        Some(_) => Fault::Altered,
-        None => Fault::Missing,
-    };
-    Err(VaultError::Object { what: "succession", object: link.id, fault })
+    vouched("succession", link, store.get(&[link.id])?.pop().flatten())
 }
 
 /// A record of this succession, signed by a signer of this host whose recipient stays; `None` where there is none.

@@ -8,7 +8,7 @@ use crate::{
     marks::Marks,
     pages::{Service, load_page},
     session::BATCH,
-    snapshot::Snapshot,
+    snapshot::{Snapshot, vouched},
     succession,
 };
 use claviger_envelope::{DataKeyEnvelope, ObjectKind};
@@ -255,17 +255,12 @@ impl<'a> Walk<'a> {
             for ((record, n, link), bytes) in batch.iter().zip(self.snapshot.store.get(&ids)?) {
                 self.marks.add(link.id)?;
                 self.report.objects += 1;
-                let fault = match bytes {
-                    Some(bytes) if link.fits(&bytes) => continue,
-                    Some(_) => Fault::Altered,
-                    None => Fault::Missing,
-                };
+                let Err(error) = vouched("credential", link, bytes) else { continue };
                 let place = Place {
                     credential: CredentialName::new(record.name.as_str()).ok(),
                     version: Some(*n),
                     ..place.clone()
                 };
-                let error = VaultError::Object { what: "credential", object: link.id, fault };
                 self.damaged("credential", link, error, &place)?;
             }
         }

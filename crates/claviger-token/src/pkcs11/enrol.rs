@@ -2,7 +2,7 @@
 
 use super::{
     fault::{Failure, Fault},
-    ffi::{ObjectHandle, Session},
+    ffi::Session,
     kek::{self, Made},
     login::{self, Login},
     module::Module,
@@ -97,7 +97,7 @@ fn generate_as(
 pub(super) fn destroy(session: &Session, made: &Made) -> Result<(), Fault> {
     let mut outcome = Ok(());
     for object in std::iter::once(made.key).chain(made.public) {
-        outcome = outcome.and(destroy_object(session, object));
+        outcome = outcome.and(session.destroy(object));
     }
     outcome
 }
@@ -106,7 +106,7 @@ pub(super) fn destroy(session: &Session, made: &Made) -> Result<(), Fault> {
 fn destroy_all(session: &Session, template: &[Attribute]) -> Result<bool, TokenError> {
     let found = kek::find_all(session, template)?;
     for object in &found {
-        match destroy_object(session, *object) {
+        match session.destroy(*object) {
             // Another program was quicker.
             Err(Fault { rv: RvError::ObjectHandleInvalid, .. }) => {}
             outcome => outcome?,
@@ -120,10 +120,6 @@ fn still_there() -> TokenError {
         function: "C_DestroyObject",
         ckr: "CKR_OK, but the key is still there".to_owned(),
     }
-}
-
-pub(super) fn destroy_object(session: &Session, object: ObjectHandle) -> Result<(), Fault> {
-    session.destroy(object)
 }
 
 /// Opens the KEK of this recipient on the token that fits the URI.
@@ -250,9 +246,9 @@ impl Pkcs11Token {
         };
         let public =
             if self.description.scheme.is_symmetric() { None } else { kek::public_object(&writer, &id)? };
-        destroy_object(&writer, key)?;
+        writer.destroy(key)?;
         if let Some(public) = public {
-            destroy_object(&writer, public)?;
+            writer.destroy(public)?;
         }
         match self.pool.rebuild(version, None) {
             Err(TokenError::KeyMissing { .. }) => Ok(()),

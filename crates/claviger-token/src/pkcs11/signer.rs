@@ -94,9 +94,9 @@ impl Pkcs11Signer {
         let key = lease.key()?;
         lease.give_back();
         let public = kek::public_object(&writer, self.id.as_bytes())?;
-        super::enrol::destroy_object(&writer, key)?;
+        writer.destroy(key)?;
         if let Some(public) = public {
-            super::enrol::destroy_object(&writer, public)?;
+            writer.destroy(public)?;
         }
         Ok(())
     }

@@ -173,3 +173,46 @@ pub(crate) fn a_lost_profile_is_probed_again(lab: &Lab<'_>) {
         assert!(key(&again, &wrapped).same_as(&cek));
     }
 }
+
+/// A key pair whose private half can be had.
+pub(crate) fn the_self_test_finds_weak_pairs(lab: &Lab<'_>, scheme: Scheme) {
+    let _login = lab.generate(scheme);
+    let beside = lab.beside();
+    for (sensitive, extractable) in [(true, true), (false, false), (false, true), (true, false)] {
+        let recipient = RecipientId::random(&OsEntropy).unwrap();
+        let named = [Attribute::Token(true), Attribute::Id(recipient.as_bytes().to_vec())];
+        let public = [
+            &named[..],
+            &[
+                Attribute::ModulusBits(2048.into()),
+                Attribute::PublicExponent(vec![1, 0, 1]),
+                Attribute::Encrypt(true),
+            ],
+        ]
+        .concat();
+        let private = [
+            &named[..],
+            &[
+                Attribute::Private(true),
+                Attribute::Sensitive(sensitive),
+                Attribute::Extractable(extractable),
+                Attribute::Modifiable(false),
+                Attribute::Copyable(false),
+                Attribute::Decrypt(true),
+                Attribute::Sign(false),
+                Attribute::Unwrap(false),
+            ],
+        ]
+        .concat();
+        beside.generate_key_pair(&Mechanism::RsaPkcsKeyPairGen, &public, &private).unwrap();
+        let token = lab.open_as(recipient, scheme, "").unwrap();
+        let outcome = pkcs11::self_test(&token);
+        let weak = !sensitive || extractable;
+        assert_eq!(
+            matches!(outcome, Err(TokenError::Refused { .. })),
+            weak,
+            "SENSITIVE {sensitive}, EXTRACTABLE {extractable}: {outcome:?}"
+        );
+        token.destroy_key().unwrap();
+    }
+}

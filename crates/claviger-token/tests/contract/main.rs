@@ -70,6 +70,7 @@ contract! { softhsm = SoftHsm {
     preference: kek::the_preferred_scheme_is(A256Kw);
     no_scheme: kek::oaep_sha256_does_not_work_and_leaves_nothing;
     weak_keys: kek::the_self_test_finds_weak_keys;
+    weak_pairs: kek::the_self_test_finds_weak_pairs(RsaOaepSha1);
     destroy: kek::a_destroyed_key_is_gone(A256Kw);
     destroy_pair: kek::a_destroyed_key_is_gone(EcdhEsA256Kw);
     probes_without_profile: kek::a_lost_profile_is_probed_again;
@@ -139,6 +140,7 @@ contract! { kryoptic = Kryoptic {
     oaep_attributes: kek::attributes_are_as_the_template_says(RsaOaepSha256);
     preference: kek::the_preferred_scheme_is(A256Kw);
     weak_keys: kek::the_self_test_finds_weak_keys;
+    weak_pairs: kek::the_self_test_finds_weak_pairs(RsaOaepSha256);
     destroy: kek::a_destroyed_key_is_gone(A256Kw);
     destroy_pair: kek::a_destroyed_key_is_gone(RsaOaepSha256);
     probes_without_profile: kek::a_lost_profile_is_probed_again;

@@ -1,7 +1,7 @@
 //! A recipient as the register keeps it.
 
-use crate::report::RecipientState;
-use claviger_token::{KeyDescription, PublicKey};
+use crate::{VaultError, report::RecipientState};
+use claviger_token::{KeyDescription, PublicKey, Token};
 use claviger_types::{Digest, EcPoint, RecipientId, Scheme, SignerId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -112,6 +112,19 @@ impl RecipientRecord {
     /// Whether its key is on the token that has the other's.
     pub(crate) fn is_on_token_of(&self, other: &Self) -> bool {
         (&self.token_label, &self.token_serial) == (&other.token_label, &other.token_serial)
+    }
+
+    /// Destroys its key on this token, where it may be gone already; `false` where the key lies on another token.
+    pub(crate) fn destroy_on(&self, token: &dyn Token) -> Result<bool, VaultError> {
+        let here = token.describe();
+        if (&here.token_label, &here.token_serial) != (&self.token_label, &self.token_serial) {
+            return Ok(false);
+        }
+        let scheme = self.scheme().ok_or_else(|| VaultError::Invalid {
+            reason: format!("the recipient {} has no scheme that is known", self.id),
+        })?;
+        token.destroy_sibling(self.id, scheme)?;
+        Ok(true)
     }
 
     /// Brings it into another state.

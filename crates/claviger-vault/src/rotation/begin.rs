@@ -176,14 +176,15 @@ impl Vault {
         let kid: Digest = key.kid();
         match self.keyring.unwrap(&bytes, context, &kid) {
             Ok(_) => draft.put(bytes, entropy),
-            Err(VaultError::NotARecipient) => Err(VaultError::Invalid {
-                reason:
-                    "the token by which the vault is open now would no longer open it; open it by another one"
-                        .to_owned(),
-            }),
+            Err(VaultError::NotARecipient) => Err(not_by_this_token()),
             Err(error) => Err(error),
         }
     }
+}
+
+pub(super) fn not_by_this_token() -> VaultError {
+    let reason = "the token by which the vault is open now would no longer open it; open it by another one";
+    VaultError::Invalid { reason: reason.to_owned() }
 }
 
 /// Whether a vault may have these recipients: somebody can open it, and every writer can wrap to each of them.

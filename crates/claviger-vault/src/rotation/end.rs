@@ -22,7 +22,7 @@ impl Vault {
         let now = self.clock.now();
         for id in &job.retiring {
             // A key on a token that is not here was not destroyed, whatever was asked.
-            let stays = job.destroy && !self.destroy_on_token(registry.record(*id)?)?;
+            let stays = job.destroy && !registry.record(*id)?.destroy_on(self.keyring.token())?;
             let end = if stays { RecipientState::Deactivated } else { job.end };
             registry.recipient_mut(*id)?.become_state(end, now);
         }
@@ -53,21 +53,6 @@ impl Vault {
             }
         }
         Ok(())
-    }
-
-    /// Destroys a key on the token by which the vault is open; `false` where it lies on another.
-    fn destroy_on_token(&self, record: &RecipientRecord) -> Result<bool, VaultError> {
-        let token = self.keyring.token();
-        let here = token.describe();
-        if (&here.token_label, &here.token_serial) != (&record.token_label, &record.token_serial) {
-            return Ok(false);
-        }
-        let scheme = record.scheme().ok_or_else(|| VaultError::Invalid {
-            reason: format!("the recipient {} has no scheme that is known", record.id),
-        })?;
-        // Gone already, where an earlier attempt came as far as this.
-        token.destroy_sibling(record.id, scheme)?;
-        Ok(true)
     }
 
     /// What a job that has ended did, and who could still open what was before it.

@@ -1,6 +1,6 @@
 //! Recipients come by a proposal and an answered challenge, and go by retirement.
 
-use super::begin::{Plan, check_recipients};
+use super::begin::{Plan, check_recipients, not_by_this_token};
 use crate::{
     JobKind, JobReport, PinnedSigner, Progress, Proposal, Vault, VaultError,
     format::{HeadPayload, RecipientRecord, Registry, SignerRecord},
@@ -165,10 +165,10 @@ impl Vault {
         {
             return Ok(Some(report));
         }
-        let state = Registry::clone(&registry).recipient_mut(recipient)?.state;
-        match state {
+        match registry.record(recipient)?.state {
             RecipientState::Active => {}
             RecipientState::PreActive => {
+                destroy_key(registry.record(recipient)?, &how.key)?;
                 self.change_registry(&|registry| {
                     registry
                         .recipients
@@ -179,7 +179,7 @@ impl Vault {
             }
             RecipientState::Deactivated if was_stuck || (how.compromised && !how.destroys()) => {}
             RecipientState::Deactivated | RecipientState::Compromised if how.destroys() => {
-                destroy_keys(&how.key, std::iter::once(registry.record(recipient)?))?;
+                destroy_key(registry.record(recipient)?, &how.key)?;
                 self.change_registry(&|registry| {
                     let now = self.clock.now();
                     registry.recipient_mut(recipient)?.become_state(RecipientState::Destroyed, now);
@@ -193,7 +193,9 @@ impl Vault {
                 });
             }
         }
-        check_recipients(&registry.writable(&[recipient]))?;
+        let staying = registry.writable(&[recipient]);
+        check_recipients(&staying)?;
+        self.opens_by_one_of(&staying)?;
         let gone = Self::destroy_with_former_keys(&registry, recipient, &how.key)?;
         let plan = Plan {
             kind: match gone {
@@ -217,6 +219,18 @@ impl Vault {
             })
         };
         self.run(&lock, &plan, &note_gone, progress).map(Some)
+    }
+
+    /// That the token by which the vault is open has the key of one of these: another may be out of reach for good.
+    fn opens_by_one_of(&self, recipients: &[RecipientRecord]) -> Result<(), VaultError> {
+        for record in recipients {
+            if let Some(scheme) = record.scheme()
+                && self.keyring.key_of(record.id, scheme)?.is_some()
+            {
+                return Ok(());
+            }
+        }
+        Err(not_by_this_token())
     }
 
     /// Replaces the vault key and every data key, so that a recipient which was left out opens nothing of it.
@@ -254,7 +268,7 @@ impl Vault {
             KeyFate::Kept => return Ok(None),
             KeyFate::Gone if on_it.len() > 1 => return Ok(None),
             KeyFate::Gone => {}
-            KeyFate::DestroyedOn(_) => destroy_keys(fate, on_it.iter().copied())?,
+            KeyFate::DestroyedOn(_) => on_it.iter().try_for_each(|record| destroy_key(record, fate))?,
         }
         Ok(Some(on_it.into_iter().map(|record| record.id).collect()))
     }
@@ -293,28 +307,17 @@ impl Vault {
     }
 }
 
-/// Destroys keys on the token that is given for it, which must be theirs.
-fn destroy_keys<'a>(
-    fate: &KeyFate,
-    mut keys: impl Iterator<Item = &'a RecipientRecord>,
-) -> Result<(), VaultError> {
-    let KeyFate::DestroyedOn(token) = fate else { return Ok(()) };
-    let there = token.describe();
-    keys.try_for_each(|record| {
-        if (&there.token_label, &there.token_serial) != (&record.token_label, &record.token_serial) {
-            return Err(VaultError::Invalid {
-                reason: format!(
-                    "the key of the recipient {} is not on token `{}`",
-                    record.id, there.token_label
-                ),
-            });
-        }
-        let scheme = record.scheme().ok_or_else(|| VaultError::Invalid {
-            reason: format!("the recipient {} has no scheme that is known", record.id),
-        })?;
-        token.destroy_sibling(record.id, scheme)?;
-        Ok(())
-    })
+/// Destroys a key on the token that is given for it, which must be its own.
+fn destroy_key(record: &RecipientRecord, fate: &KeyFate) -> Result<(), VaultError> {
+    match fate {
+        KeyFate::DestroyedOn(token) if !record.destroy_on(token.as_ref())? => Err(VaultError::Invalid {
+            reason: format!(
+                "the key of the recipient {} is not on the token that was given for it",
+                record.id
+            ),
+        }),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

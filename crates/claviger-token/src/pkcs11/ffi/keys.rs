@@ -4,7 +4,8 @@ use super::{Raw, attributes, check, length, present, written};
 use crate::pkcs11::fault::Fault;
 use cryptoki::{mechanism::Mechanism, object::Attribute};
 use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_MECHANISM, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKA_VALUE,
+    CK_ATTRIBUTE, CK_MECHANISM, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG,
+    CKA_VALUE,
 };
 use std::ptr;
 
@@ -168,18 +169,8 @@ impl Raw {
         plain: &[u8],
         out: &mut [u8],
     ) -> Result<usize, Fault> {
-        let init = present("C_EncryptInit", self.functions.C_EncryptInit)?;
-        let function = present("C_Encrypt", self.functions.C_Encrypt)?;
-        let mut mechanism: CK_MECHANISM = mechanism.into();
-        // SAFETY: see the module's documentation; the mechanism's parameters outlive both calls by its borrow.
-        check("C_EncryptInit", unsafe { init(session, &raw mut mechanism, key) })?;
-        let mut count = length(out);
-        // SAFETY: see the module's documentation; C_Encrypt only reads `plain`.
-        let rv = unsafe {
-            function(session, plain.as_ptr().cast_mut(), length(plain), out.as_mut_ptr(), &raw mut count)
-        };
-        check("C_Encrypt", rv)?;
-        written("C_Encrypt", count, out)
+        let init = ("C_EncryptInit", self.functions.C_EncryptInit);
+        one_part(session, mechanism, key, init, ("C_Encrypt", self.functions.C_Encrypt), plain, out)
     }
 
     /// Decrypts in one part into `out`; the number of bytes written.
@@ -191,24 +182,8 @@ impl Raw {
         encrypted: &[u8],
         out: &mut [u8],
     ) -> Result<usize, Fault> {
-        let init = present("C_DecryptInit", self.functions.C_DecryptInit)?;
-        let function = present("C_Decrypt", self.functions.C_Decrypt)?;
-        let mut mechanism: CK_MECHANISM = mechanism.into();
-        // SAFETY: see the module's documentation; the mechanism's parameters outlive both calls by its borrow.
-        check("C_DecryptInit", unsafe { init(session, &raw mut mechanism, key) })?;
-        let mut count = length(out);
-        // SAFETY: see the module's documentation; C_Decrypt only reads `encrypted`.
-        let rv = unsafe {
-            function(
-                session,
-                encrypted.as_ptr().cast_mut(),
-                length(encrypted),
-                out.as_mut_ptr(),
-                &raw mut count,
-            )
-        };
-        check("C_Decrypt", rv)?;
-        written("C_Decrypt", count, out)
+        let init = ("C_DecryptInit", self.functions.C_DecryptInit);
+        one_part(session, mechanism, key, init, ("C_Decrypt", self.functions.C_Decrypt), encrypted, out)
     }
 
     /// Signs in one part into `out`; the number of bytes written.
@@ -220,17 +195,35 @@ impl Raw {
         digest: &[u8],
         out: &mut [u8],
     ) -> Result<usize, Fault> {
-        let init = present("C_SignInit", self.functions.C_SignInit)?;
-        let function = present("C_Sign", self.functions.C_Sign)?;
-        let mut mechanism: CK_MECHANISM = mechanism.into();
-        // SAFETY: see the module's documentation; the mechanism has no parameters.
-        check("C_SignInit", unsafe { init(session, &raw mut mechanism, key) })?;
-        let mut count = length(out);
-        // SAFETY: see the module's documentation; C_Sign only reads `digest`.
-        let rv = unsafe {
-            function(session, digest.as_ptr().cast_mut(), length(digest), out.as_mut_ptr(), &raw mut count)
-        };
-        check("C_Sign", rv)?;
-        written("C_Sign", count, out)
+        let init = ("C_SignInit", self.functions.C_SignInit);
+        one_part(session, mechanism, key, init, ("C_Sign", self.functions.C_Sign), digest, out)
     }
+}
+
+/// A function with its name.
+type Named<F> = (&'static str, Option<F>);
+type Init = unsafe extern "C" fn(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE) -> CK_RV;
+type OnePart = unsafe extern "C" fn(CK_SESSION_HANDLE, *mut u8, CK_ULONG, *mut u8, *mut CK_ULONG) -> CK_RV;
+
+/// Begins an operation and does all of it in one part: `input` into `out`, the number of bytes written.
+fn one_part(
+    session: CK_SESSION_HANDLE,
+    mechanism: &Mechanism<'_>,
+    key: CK_OBJECT_HANDLE,
+    (init_name, init): Named<Init>,
+    (name, function): Named<OnePart>,
+    input: &[u8],
+    out: &mut [u8],
+) -> Result<usize, Fault> {
+    let (init, function) = (present(init_name, init)?, present(name, function)?);
+    let mut mechanism: CK_MECHANISM = mechanism.into();
+    // SAFETY: see the documentation of the parent module; the mechanism's parameters outlive both calls by its borrow.
+    check(init_name, unsafe { init(session, &raw mut mechanism, key) })?;
+    let mut count = length(out);
+    // SAFETY: see the documentation of the parent module; the input is only read.
+    let rv = unsafe {
+        function(session, input.as_ptr().cast_mut(), length(input), out.as_mut_ptr(), &raw mut count)
+    };
+    check(name, rv)?;
+    written(name, count, out)
 }

@@ -194,3 +194,31 @@ fn verify_finds_keys_that_no_recipient_opens() {
     assert_eq!((of("vault key"), of("data key")), (1, SERVICES));
     assert!(found.iter().all(|damage| damage.fault == Fault::Unopenable));
 }
+
+/// The other token may be lost, and then this key is the last one.
+#[test]
+fn the_key_by_which_the_vault_is_open_is_not_destroyed() {
+    let (bench, vault) = filled(Scheme::EcdhEsA256Kw);
+    enrolled(&bench, &vault);
+    let first = bench.pinned.recipient;
+    let how = Retire { compromised: false, key: KeyFate::DestroyedOn(Arc::clone(&bench.token)) };
+    let refused = vault.retire(first, &how, &Silent);
+    assert!(matches!(refused, Err(VaultError::Invalid { .. })), "{refused:?}");
+    check(&bench.open().unwrap());
+}
+
+#[test]
+fn a_proposed_key_is_destroyed_when_that_is_said() {
+    let (bench, vault) = filled(Scheme::EcdhEsA256Kw);
+    let (other, _) = proposed(&bench, &vault);
+    let wrong = Retire { compromised: false, key: KeyFate::DestroyedOn(Arc::clone(&bench.token)) };
+    let refused = vault.retire(other.recipient, &wrong, &Silent);
+    assert!(matches!(refused, Err(VaultError::Invalid { .. })), "not on that token: {refused:?}");
+    let how = Retire { compromised: false, key: KeyFate::DestroyedOn(Arc::clone(&other.token)) };
+    assert!(vault.retire(other.recipient, &how, &Silent).unwrap().is_none());
+    assert!(
+        !other.token.destroy_sibling(other.recipient, Scheme::EcdhEsA256Kw).unwrap(),
+        "it is gone already"
+    );
+    assert!(vault.fresh().unwrap().registry().unwrap().recipient(other.recipient).is_none());
+}
