@@ -338,7 +338,11 @@ impl Vault {
         payload.epoch = snapshot.payload.epoch + 1;
         payload.previous = Some(snapshot.digest);
         payload.milestone = Some(snapshot.payload.next_milestone(snapshot.digest));
-        self.note_writer(snapshot, &mut payload, &mut draft)?;
+        if let Err(error) = self.note_writer(snapshot, &mut payload, &mut draft) {
+            self.discard(&draft.staged);
+            // The register of a head that is no longer the newest may be gone.
+            return if self.is_overtaken(snapshot, &error)? { Ok(false) } else { Err(error) };
+        }
         let wraps = draft.wraps.unwrap_or_default();
         let root = payload.root()?.clone();
         let keys = self.keys_of(&root)?;

@@ -113,3 +113,21 @@ fn a_commit_that_fails_in_doubt_is_not_tried_for_ever() {
     }
     assert!(failed > 0);
 }
+
+/// What a head links to may be gone when somebody commits on it: that is a race that was lost, and no damage.
+#[test]
+fn a_commit_on_a_head_that_is_overtaken_is_lost_and_no_damage() {
+    let (bench, vault) = Bench::new();
+    set(&vault, "a", "1").unwrap();
+    // It has read nothing of the register yet.
+    let late = bench.open().unwrap();
+    let snapshot = late.fresh().unwrap();
+    vault.rotate_master(crate::RotateMaster::default(), &crate::Silent).unwrap();
+    assert!(
+        bench.store.get(&[snapshot.payload.recipients.id]).unwrap()[0].is_none(),
+        "the register was replaced"
+    );
+    let payload = Box::new(crate::format::HeadPayload::clone(&snapshot.payload));
+    assert!(!late.commit(&snapshot, payload, crate::draft::Draft::default()).unwrap());
+    assert_eq!(get(&late, "a").unwrap(), "1");
+}
