@@ -86,7 +86,7 @@ impl Vault {
 
     /// Takes backups of this name off the record, because they are destroyed; how many there were.
     pub fn forget_backup(&self, name: &str) -> Result<usize, VaultError> {
-        let count = self.fresh()?.registry()?.backups.iter().filter(|backup| backup.file == name).count();
+        let count = self.registry()?.backups.iter().filter(|backup| backup.file == name).count();
         if count == 0 {
             return Ok(0);
         }
@@ -100,9 +100,11 @@ impl Vault {
     /// Another store of this vault, opened by the same token to be looked at: a backup, say. It may be under any vault
     /// key that this vault has had.
     pub fn beside(&self, store: Arc<dyn Store>) -> Result<Self, VaultError> {
-        let snapshot = self.fresh()?;
-        let mut fingerprints = vec![snapshot.root.fingerprint];
-        fingerprints.extend_from_slice(&snapshot.registry()?.former);
+        let fingerprints = self.read(|snapshot| {
+            let mut all = vec![snapshot.root.fingerprint];
+            all.extend_from_slice(&snapshot.registry()?.former);
+            Ok(all)
+        })?;
         Self::open_accepting(
             Parts {
                 store,
@@ -139,7 +141,7 @@ impl Vault {
         }
         let mut copy = self.beside(scratch)?;
         copy.accept = Accept::Anchored;
-        let rewrapped = copy.rewrap_like(&self.fresh()?.recipients()?, progress)?;
+        let rewrapped = copy.rewrap_like(&self.recipients()?, progress)?;
         let report = copy.backup(new, progress)?;
         // The copy's own register names it, and so must that of the vault in use.
         self.note_backup(new, report.head.epoch, report.fingerprint)?;
@@ -252,7 +254,7 @@ pub fn restore(
     parts.host.settle(snapshot.root.fingerprint)?;
     let vault = Vault::open(parts)?;
     for recipient in lost {
-        vault.fresh()?.registry()?.record(*recipient)?;
+        vault.registry()?.record(*recipient)?;
         vault.leave_out(*recipient)?;
     }
     let mut job = match vault.resume(progress)? {

@@ -166,7 +166,7 @@ impl Vault {
 
     /// The signers that the vault names, for a host to believe.
     pub fn signers(&self) -> Result<Vec<crate::PinnedSigner>, VaultError> {
-        self.fresh()?.signers()
+        self.read(Snapshot::signers)
     }
 
     /// Has this host believe the signers that the vault names, if it does not already.

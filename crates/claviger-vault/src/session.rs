@@ -6,7 +6,7 @@ use crate::{
     chain,
     draft::Draft,
     erase::LeftBehind,
-    format::{Ancestor, HeadPayload, Registry, Root, encode, head::archive_id},
+    format::{Ancestor, HeadPayload, RecipientRecord, Registry, Root, encode, head::archive_id},
     keys::KeyRing,
     open::Accept,
     snapshot::{Snapshot, vouched},
@@ -261,6 +261,16 @@ impl Vault {
                 done => return done,
             }
         }
+    }
+
+    /// Who has to do with the vault, as the newest head says.
+    pub(crate) fn registry(&self) -> Result<Arc<Registry>, VaultError> {
+        self.read(Snapshot::registry)
+    }
+
+    /// Who new data keys are wrapped to, as the newest head says.
+    pub(crate) fn recipients(&self) -> Result<Vec<RecipientRecord>, VaultError> {
+        self.read(Snapshot::recipients)
     }
 
     /// Whether an error comes of looking at a head that is no longer the newest: what it links to is deleted, a key that it

@@ -57,37 +57,38 @@ impl Vault {
 
     /// What a job that has ended did, and who could still open what was before it.
     pub(super) fn report(&self, job: &Job) -> Result<JobReport, VaultError> {
-        let snapshot = self.fresh()?;
-        let registry = snapshot.registry()?;
-        let fingerprint = snapshot.root.fingerprint;
-        let local = self.keyring.recipient();
-        let (mut retired, mut others) = (Vec::new(), Vec::new());
-        for record in &registry.recipients {
-            let Some(info) = RecipientInfo::of(record, local) else { continue };
-            if job.retiring.contains(&record.id) {
-                retired.push(info);
-            } else if job.made != Some(record.id)
-                && !matches!(record.state, RecipientState::PreActive | RecipientState::Destroyed)
-            {
-                others.push(info);
+        self.read(|snapshot| {
+            let registry = snapshot.registry()?;
+            let fingerprint = snapshot.root.fingerprint;
+            let local = self.keyring.recipient();
+            let (mut retired, mut others) = (Vec::new(), Vec::new());
+            for record in &registry.recipients {
+                let Some(info) = RecipientInfo::of(record, local) else { continue };
+                if job.retiring.contains(&record.id) {
+                    retired.push(info);
+                } else if job.made != Some(record.id)
+                    && !matches!(record.state, RecipientState::PreActive | RecipientState::Destroyed)
+                {
+                    others.push(info);
+                }
             }
-        }
-        Ok(JobReport {
-            job: JobInfo::of(job),
-            fingerprint,
-            retired,
-            others,
-            backups: registry.backups.iter().map(BackupInfo::of).collect(),
-            behind: registry
-                .hosts
-                .iter()
-                .filter(|host| host.fingerprint != fingerprint)
-                .map(HostInfo::of)
-                .collect(),
-            vouched: job.kind == JobKind::Replace
-                && succession::is_of(self.store.as_ref(), &snapshot.payload, &fingerprint)?,
-            erasure: None,
-            resumed: false,
+            Ok(JobReport {
+                job: JobInfo::of(job),
+                fingerprint,
+                retired,
+                others,
+                backups: registry.backups.iter().map(BackupInfo::of).collect(),
+                behind: registry
+                    .hosts
+                    .iter()
+                    .filter(|host| host.fingerprint != fingerprint)
+                    .map(HostInfo::of)
+                    .collect(),
+                vouched: job.kind == JobKind::Replace
+                    && succession::is_of(self.store.as_ref(), &snapshot.payload, &fingerprint)?,
+                erasure: None,
+                resumed: false,
+            })
         })
     }
 

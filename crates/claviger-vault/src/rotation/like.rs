@@ -22,7 +22,7 @@ impl Vault {
     ) -> Result<Rewrapped, VaultError> {
         let lock = self.work_lock()?;
         self.finish_left_over(&lock, progress)?;
-        let present: Vec<RecipientId> = self.fresh()?.recipients()?.iter().map(|record| record.id).collect();
+        let present: Vec<RecipientId> = self.recipients()?.iter().map(|record| record.id).collect();
         let ids: Vec<RecipientId> = wanted.iter().map(|record| record.id).collect();
         let added = ids.iter().filter(|id| !present.contains(id)).copied().collect();
         let dropped: Vec<_> = present.iter().filter(|id| !ids.contains(id)).copied().collect();

@@ -40,15 +40,17 @@ impl Vault {
         let lock = self.work_lock()?;
         let left_over = self.fresh()?.payload.job()?;
         let finished = self.finish_left_over(&lock, progress)?;
-        let snapshot = self.fresh()?;
         if let (Some(job), Some(report)) = (left_over, finished)
-            && how.is_done_by(&job, &*snapshot.registry()?)
+            && how.is_done_by(&job, &*self.registry()?)
         {
             return Ok(report);
         }
-        let old = self.own_record(&snapshot)?;
-        let scheme = how.scheme.or_else(|| old.scheme()).unwrap_or(Scheme::EcdhEsA256Kw);
-        check_scheme(&snapshot, &old, scheme)?;
+        let (old, scheme) = self.read(|snapshot| {
+            let old = self.own_record(snapshot)?;
+            let scheme = how.scheme.or_else(|| old.scheme()).unwrap_or(Scheme::EcdhEsA256Kw);
+            check_scheme(snapshot, &old, scheme)?;
+            Ok((old, scheme))
+        })?;
 
         let id = RecipientId::random(self.entropy.as_ref())?;
         let token = self.keyring.token();
@@ -71,7 +73,7 @@ impl Vault {
         let done = self.run(&lock, &plan, &|registry, _| registry.add(record.clone()), progress);
         if let Err(error) = &done
             && !error.may_be_done()
-            && self.fresh()?.registry()?.recipient(id).is_none()
+            && self.registry()?.recipient(id).is_none()
             && token.destroy_sibling(id, scheme).is_err()
         {
             tracing::warn!(key = new.label, "the unused key stayed on the token");

@@ -156,7 +156,7 @@ impl Vault {
             }
             finished => (finished?, false),
         };
-        let registry = self.fresh()?.registry()?;
+        let registry = self.registry()?;
         if let Some(report) = left_over.filter(|_| !was_stuck)
             && report.job.retiring.contains(&recipient)
             && (!how.compromised || report.job.kind == JobKind::Replace)
