@@ -52,18 +52,31 @@ fn an_older_store_is_gone_on_with_by_accept_rollback_only() {
     assert!(world.line("audit show --json").ok().text().contains("accepting a roll-back"));
 }
 
+/// What is left when a machine has burnt with its first token: the second one, a backup, the fingerprint on paper, and a
+/// new machine.
+struct Rest {
+    uri: String,
+    file: String,
+    paper: String,
+    machine: World,
+}
+
+fn burnt(world: &World) -> Rest {
+    let first = world.token_directories().pop().unwrap();
+    let (uri, _) = world.another_token("backup");
+    world.run(["token", "enroll", "--token", &uri]).ok();
+    let (file, paper) = (backup(world, "vault.backup"), fingerprint(world));
+    let machine = world.neighbour("machine");
+    fs::remove_dir_all(first).unwrap();
+    fs::rename(world.config(), world.home().join("burnt")).unwrap();
+    Rest { uri, file, paper, machine }
+}
+
 /// The drill: the machine burnt, the backup and the second token are left, and the fingerprint on paper.
 #[test]
 fn a_new_machine_is_set_up_from_a_backup_and_a_second_token() {
     let world = filled_under_a_pair();
-    let first = world.token_directories().pop().unwrap();
-    let (uri, _) = world.another_token("backup");
-    world.run(["token", "enroll", "--token", &uri]).ok();
-    let file = backup(&world, "vault.backup");
-    let paper = fingerprint(&world);
-    let machine = world.neighbour("machine");
-    fs::remove_dir_all(first).unwrap();
-    fs::rename(world.config(), world.home().join("burnt")).unwrap();
+    let Rest { uri, file, paper, machine } = burnt(&world);
 
     machine.run(["restore", &file, "--token", &uri]).fails(2, &["--fingerprint"]);
     machine
@@ -90,15 +103,8 @@ fn a_new_machine_is_set_up_from_a_backup_and_a_second_token() {
 #[test]
 fn a_new_machine_goes_on_without_the_first_tokens_secret_key() {
     let world = crate::filled();
-    let first = world.token_directories().pop().unwrap();
     let lost = world.recipients("active").pop().unwrap();
-    let (uri, _) = world.another_token("backup");
-    world.run(["token", "enroll", "--token", &uri]).ok();
-    let file = backup(&world, "vault.backup");
-    let paper = fingerprint(&world);
-    let machine = world.neighbour("machine");
-    fs::remove_dir_all(first).unwrap();
-    fs::rename(world.config(), world.home().join("burnt")).unwrap();
+    let Rest { uri, file, paper, machine } = burnt(&world);
 
     let again = ["restore", &file, "--token", &uri, "--fingerprint", &paper];
     machine.run(again).fails(6, &[&lost, "--lost"]);

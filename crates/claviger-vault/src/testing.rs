@@ -1,6 +1,6 @@
 //! A vault on a store in memory, for tests.
 
-use crate::{Anchor, Host, MemoryHost, Parts, Pinned, Seen, Set, Vault, VaultError};
+use crate::{Anchor, Host, MemoryHost, Parts, Pinned, Seen, Set, Silent, Vault, VaultError};
 use claviger_store::{Fault, MemoryStore, Store, StoreError};
 use claviger_token::{Token, software::SoftwareToken};
 use claviger_types::{
@@ -184,4 +184,23 @@ pub(crate) fn faults() -> [fn() -> Fault; 4] {
         || Fault::CrashAfter,
         || Fault::LoseAnswer,
     ]
+}
+
+/// A vault with so many services, each with one credential.
+pub(crate) fn filled(scheme: Scheme, services: usize) -> (Bench, Vault) {
+    let (bench, vault) = Bench::with_scheme(scheme);
+    for n in 0..services {
+        set(&vault, &format!("service {n}"), &format!("value {n}")).unwrap();
+    }
+    (bench, vault)
+}
+
+/// That all of them can be read, that there are no others, and that nothing is damaged or left behind.
+pub(crate) fn check(vault: &Vault, services: usize) {
+    for n in 0..services {
+        assert_eq!(get(vault, &format!("service {n}")).unwrap(), format!("value {n}"));
+    }
+    let report = vault.verify(&Silent).unwrap();
+    assert_eq!((report.damage, report.garbage), (vec![], 0));
+    assert_eq!(report.services, u64::try_from(services).unwrap());
 }

@@ -2,30 +2,13 @@ use super::*;
 use crate::{
     Retire, RotateMaster, Silent, VersionState, Versions,
     report::RecipientState,
-    testing::{Bench, faults, get, reference, set},
+    testing::{Bench, check, faults, filled, get, reference, set},
 };
 use claviger_store::Store;
 use claviger_types::Scheme;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const SERVICES: usize = 700;
-
-fn filled(scheme: Scheme, services: usize) -> (Bench, Vault) {
-    let (bench, vault) = Bench::with_scheme(scheme);
-    for n in 0..services {
-        set(&vault, &format!("service {n}"), &format!("value {n}")).unwrap();
-    }
-    (bench, vault)
-}
-
-fn check(vault: &Vault, services: usize) {
-    for n in 0..services {
-        assert_eq!(get(vault, &format!("service {n}")).unwrap(), format!("value {n}"));
-    }
-    let report = vault.verify(&Silent).unwrap();
-    assert_eq!((report.damage, report.garbage), (vec![], 0));
-    assert_eq!(report.services, u64::try_from(services).unwrap());
-}
 
 /// All of it: the cursor, several commits, a reader that opened before, one that opens after.
 #[test]

@@ -2,20 +2,12 @@ use super::*;
 use crate::{
     Progress, RotateMaster,
     draft::Draft,
-    testing::{Bench, get, set},
+    testing::{filled, get},
 };
 use claviger_types::{RecipientId, Scheme, ServiceName};
 use std::thread;
 
 const SERVICES: usize = 700;
-
-fn filled() -> (Bench, Vault) {
-    let (bench, vault) = Bench::new();
-    for n in 0..SERVICES {
-        set(&vault, &format!("service {n}"), &format!("value {n}")).unwrap();
-    }
-    (bench, vault)
-}
 
 fn places(vault: &Vault) -> Vec<Digest> {
     let leaves = vault.read(|snapshot| index::after(snapshot, None, usize::MAX)).unwrap();
@@ -24,7 +16,7 @@ fn places(vault: &Vault) -> Vec<Digest> {
 
 #[test]
 fn everything_comes_in_order_and_no_more_than_was_asked_for() {
-    let (_bench, vault) = filled();
+    let (_bench, vault) = filled(Scheme::A256Kw, SERVICES);
     let places = places(&vault);
     let workshop = Workshop::new(&vault, None);
     thread::scope(|scope| {
@@ -44,7 +36,7 @@ fn everything_comes_in_order_and_no_more_than_was_asked_for() {
 
 #[test]
 fn nothing_is_made_for_nobody() {
-    let (_bench, vault) = filled();
+    let (_bench, vault) = filled(Scheme::A256Kw, SERVICES);
     let workshop = Workshop::new(&vault, None);
     thread::scope(|scope| drop(Prepared::ahead(scope, &workshop)));
     let state = workshop.lock();
@@ -67,7 +59,7 @@ impl Progress for Thief<'_> {
 
 #[test]
 fn a_key_that_is_lost_meanwhile_is_an_error_and_no_endless_wait() {
-    let (bench, vault) = filled();
+    let (bench, vault) = filled(Scheme::A256Kw, SERVICES);
     let thief = Thief(&vault, bench.pinned.recipient);
     let error = vault.rotate_master(RotateMaster::default(), &thief).unwrap_err();
     assert!(matches!(error, VaultError::NotARecipient), "{error:?}");
@@ -79,7 +71,7 @@ fn a_key_that_is_lost_meanwhile_is_an_error_and_no_endless_wait() {
 /// What others change after it was made ahead is made anew when its batch comes.
 #[test]
 fn a_service_that_changes_meanwhile_is_made_again() {
-    let (_bench, vault) = filled();
+    let (_bench, vault) = filled(Scheme::A256Kw, SERVICES);
     let places = places(&vault);
     let workshop = Workshop::new(&vault, None);
     thread::scope(|scope| {

@@ -1,27 +1,11 @@
 use super::*;
 use crate::{
     Fault, RotateMaster, Silent,
-    testing::{Bench, Other, get, set},
+    testing::{Bench, Other, check, filled, set},
 };
 use claviger_types::Scheme;
 
 const SERVICES: usize = 3;
-
-fn filled(scheme: Scheme) -> (Bench, Vault) {
-    let (bench, vault) = Bench::with_scheme(scheme);
-    for n in 0..SERVICES {
-        set(&vault, &format!("service {n}"), &format!("value {n}")).unwrap();
-    }
-    (bench, vault)
-}
-
-fn check(vault: &Vault) {
-    for n in 0..SERVICES {
-        assert_eq!(get(vault, &format!("service {n}")).unwrap(), format!("value {n}"));
-    }
-    let report = vault.verify(&Silent).unwrap();
-    assert_eq!((report.damage, report.garbage), (vec![], 0));
-}
 
 /// A second token whose key pair has answered its challenge; what is left is to take it up.
 fn proposed(bench: &Bench, vault: &Vault) -> (Other, Digest) {
@@ -48,7 +32,7 @@ fn kids(vault: &Vault) -> Vec<Digest> {
 fn former_keys_on_a_token_go_with_it_or_open_nothing_written_later() {
     let scheme = Scheme::EcdhEsA256Kw;
     for gone in [false, true] {
-        let (bench, vault) = filled(scheme);
+        let (bench, vault) = filled(scheme, SERVICES);
         let former = bench.pinned.recipient;
         let present = vault.rotate_master(RotateMaster::default(), &Silent).unwrap().job.made.unwrap();
         let other = enrolled(&bench, &vault);
@@ -63,7 +47,7 @@ fn former_keys_on_a_token_go_with_it_or_open_nothing_written_later() {
         };
         let how = Retire { compromised: false, key };
         let report = by_other.retire(present, &how, &Silent).unwrap().unwrap();
-        check(&bench.open_by(&other).unwrap());
+        check(&bench.open_by(&other).unwrap(), SERVICES);
         let registry = by_other.fresh().unwrap().registry().unwrap();
         let state = |id| registry.recipient(id).unwrap().state;
         assert_eq!(state(present), RecipientState::Destroyed);
@@ -82,7 +66,7 @@ fn former_keys_on_a_token_go_with_it_or_open_nothing_written_later() {
 /// What is stolen may be a key that was given up long ago.
 #[test]
 fn a_former_key_is_compromised_too() {
-    let (bench, vault) = filled(Scheme::EcdhEsA256Kw);
+    let (bench, vault) = filled(Scheme::EcdhEsA256Kw, SERVICES);
     let former = bench.pinned.recipient;
     vault.rotate_master(RotateMaster::default(), &Silent).unwrap();
     let before = kids(&vault);
@@ -90,7 +74,7 @@ fn a_former_key_is_compromised_too() {
     let report = vault.retire(former, &how, &Silent).unwrap().unwrap();
     assert_eq!((report.job.kind, report.retired[0].state), (JobKind::Replace, RecipientState::Compromised));
     assert!(kids(&vault).iter().all(|kid| !before.contains(kid)));
-    check(&vault);
+    check(&vault, SERVICES);
 }
 
 /// As long as an enrolment is not done, the first token is the only one that opens some services.
@@ -98,7 +82,7 @@ fn a_former_key_is_compromised_too() {
 fn no_key_is_destroyed_before_others_open_everything() {
     let (mut refused, mut done) = (0, 0);
     for call in 0.. {
-        let (bench, vault) = filled(Scheme::EcdhEsA256Kw);
+        let (bench, vault) = filled(Scheme::EcdhEsA256Kw, SERVICES);
         let (other, answer) = proposed(&bench, &vault);
         let before = bench.store.calls();
         bench.store.inject(call, claviger_store::Fault::CrashAfter);
@@ -110,10 +94,10 @@ fn no_key_is_destroyed_before_others_open_everything() {
             let key = KeyFate::DestroyedOn(Arc::clone(&bench.token));
             let how = Retire { compromised: false, key };
             if by_other.retire(bench.pinned.recipient, &how, &Silent).is_ok() {
-                check(&by_other);
+                check(&by_other, SERVICES);
                 done += 1;
             } else {
-                check(&bench.open().unwrap());
+                check(&bench.open().unwrap(), SERVICES);
                 refused += 1;
             }
         }
@@ -132,7 +116,7 @@ fn a_key_on_another_token_does_not_count_as_destroyed() {
     let how = RotateMaster { destroy_old: true, ..RotateMaster::default() };
     let mut left = 0;
     for call in 0.. {
-        let (bench, vault) = filled(scheme);
+        let (bench, vault) = filled(scheme, SERVICES);
         let other = enrolled(&bench, &vault);
         let former = bench.pinned.recipient;
         let before = bench.store.calls();
@@ -146,7 +130,7 @@ fn a_key_on_another_token_does_not_count_as_destroyed() {
             let retired = &report.retired[0];
             assert_eq!((retired.id, retired.state), (former, RecipientState::Deactivated), "call {call}");
             left += usize::from(bench.token.destroy_sibling(former, scheme).unwrap());
-            check(&by_other);
+            check(&by_other, SERVICES);
         }
         if used <= call {
             outcome.unwrap();
@@ -159,7 +143,7 @@ fn a_key_on_another_token_does_not_count_as_destroyed() {
 /// A job that can go on only by the token that is lost goes on when that is retired.
 #[test]
 fn a_lost_secret_key_blocks_nothing_for_ever() {
-    let (bench, vault) = filled(Scheme::A256Kw);
+    let (bench, vault) = filled(Scheme::A256Kw, SERVICES);
     let other = enrolled(&bench, &vault);
     let by_other = bench.open_by(&other).unwrap();
     let stuck = by_other.rekey_all(&Silent).unwrap_err();
@@ -169,15 +153,15 @@ fn a_lost_secret_key_blocks_nothing_for_ever() {
     let report = by_other.retire(bench.pinned.recipient, &Retire::default(), &Silent).unwrap().unwrap();
     assert_eq!(report.job.kind, JobKind::Replace);
     assert!(kids(&by_other).iter().all(|kid| !before.contains(kid)));
-    check(&by_other);
+    check(&by_other, SERVICES);
     set(&by_other, "new", "value").unwrap();
     assert!(matches!(bench.open(), Err(VaultError::NotARecipient)));
 }
 
 #[test]
 fn verify_finds_keys_that_no_recipient_opens() {
-    let (bench, vault) = filled(Scheme::EcdhEsA256Kw);
-    check(&vault);
+    let (bench, vault) = filled(Scheme::EcdhEsA256Kw, SERVICES);
+    check(&vault, SERVICES);
     let (other, _) = proposed(&bench, &vault);
     // As a fault of the program would leave it.
     let swap = |registry: &mut Registry| {
@@ -198,18 +182,18 @@ fn verify_finds_keys_that_no_recipient_opens() {
 /// The other token may be lost, and then this key is the last one.
 #[test]
 fn the_key_by_which_the_vault_is_open_is_not_destroyed() {
-    let (bench, vault) = filled(Scheme::EcdhEsA256Kw);
+    let (bench, vault) = filled(Scheme::EcdhEsA256Kw, SERVICES);
     enrolled(&bench, &vault);
     let first = bench.pinned.recipient;
     let how = Retire { compromised: false, key: KeyFate::DestroyedOn(Arc::clone(&bench.token)) };
     let refused = vault.retire(first, &how, &Silent);
     assert!(matches!(refused, Err(VaultError::Invalid { .. })), "{refused:?}");
-    check(&bench.open().unwrap());
+    check(&bench.open().unwrap(), SERVICES);
 }
 
 #[test]
 fn a_proposed_key_is_destroyed_when_that_is_said() {
-    let (bench, vault) = filled(Scheme::EcdhEsA256Kw);
+    let (bench, vault) = filled(Scheme::EcdhEsA256Kw, SERVICES);
     let (other, _) = proposed(&bench, &vault);
     let wrong = Retire { compromised: false, key: KeyFate::DestroyedOn(Arc::clone(&bench.token)) };
     let refused = vault.retire(other.recipient, &wrong, &Silent);
