@@ -6,7 +6,6 @@
 //! and context. `docs/format.md` has the bytes.
 
 mod cipher;
-pub mod codec;
 mod context;
 mod cose;
 mod credential;
@@ -20,6 +19,7 @@ mod profile;
 mod succession;
 
 pub use cipher::ContentAlg;
+pub use claviger_codec as codec;
 pub use context::{CredentialContext, DataKeyContext, ObjectContext, ObjectKind};
 pub use credential::{open_credential, seal_credential};
 pub use data_key::DataKey;

@@ -4,7 +4,8 @@
 use super::{ARRAY, BYTES, MAP, NEGATIVE, NULL, TAG, TEXT, UNSIGNED};
 
 /// Where encoded bytes go.
-pub(crate) trait Sink {
+pub trait Sink {
+    /// Takes the next bytes.
     fn put(&mut self, bytes: &[u8]);
 }
 
@@ -22,7 +23,8 @@ impl Sink for usize {
 }
 
 /// What can be written as CBOR, and therefore also measured beforehand.
-pub(crate) trait Encode {
+pub trait Encode {
+    /// Writes it.
     fn encode<S: Sink>(&self, out: &mut Writer<S>);
 
     /// The exact number of bytes that [`Encode::encode`] writes.
@@ -32,6 +34,7 @@ pub(crate) trait Encode {
         count.0
     }
 
+    /// Its encoding, in a buffer that was made in its size.
     fn to_cbor(&self) -> Vec<u8> {
         let mut out = Writer(Vec::with_capacity(self.encoded_len()));
         self.encode(&mut out);
@@ -47,14 +50,19 @@ impl Encode for [u8] {
 }
 
 /// Writes heads in their shortest form; the order of map keys is the caller's to keep.
-pub(crate) struct Writer<S>(pub(crate) S);
+pub struct Writer<S>(
+    /// Where it writes.
+    pub S,
+);
 
 impl<S: Sink> Writer<S> {
-    pub(crate) fn unsigned(&mut self, number: u64) -> &mut Self {
+    /// An unsigned integer.
+    pub fn unsigned(&mut self, number: u64) -> &mut Self {
         self.head(UNSIGNED, number)
     }
 
-    pub(crate) fn int(&mut self, number: i64) -> &mut Self {
+    /// An integer.
+    pub fn int(&mut self, number: i64) -> &mut Self {
         match u64::try_from(number) {
             Ok(number) => self.head(UNSIGNED, number),
             // In two's complement -1 - n is the complement of n.
@@ -62,41 +70,48 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+    /// A byte string.
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.bytes_head(bytes.len()).raw(bytes)
     }
 
     /// The head of a byte string whose contents the caller writes.
-    pub(crate) fn bytes_head(&mut self, length: usize) -> &mut Self {
+    pub fn bytes_head(&mut self, length: usize) -> &mut Self {
         self.head(BYTES, length as u64)
     }
 
-    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+    /// A text string.
+    pub fn text(&mut self, text: &str) -> &mut Self {
         self.text_bytes(text.as_bytes())
     }
 
     /// A text string from bytes that the caller knows to be UTF-8.
-    pub(crate) fn text_bytes(&mut self, utf8: &[u8]) -> &mut Self {
+    pub fn text_bytes(&mut self, utf8: &[u8]) -> &mut Self {
         self.head(TEXT, utf8.len() as u64).raw(utf8)
     }
 
-    pub(crate) fn array(&mut self, count: usize) -> &mut Self {
+    /// The head of an array of so many items, which the caller writes.
+    pub fn array(&mut self, count: usize) -> &mut Self {
         self.head(ARRAY, count as u64)
     }
 
-    pub(crate) fn map(&mut self, count: usize) -> &mut Self {
+    /// The head of a map of so many pairs, which the caller writes in the order of their keys' encodings.
+    pub fn map(&mut self, count: usize) -> &mut Self {
         self.head(MAP, count as u64)
     }
 
-    pub(crate) fn tag(&mut self, tag: u64) -> &mut Self {
+    /// A tag; the item that it stands before is the caller's to write.
+    pub fn tag(&mut self, tag: u64) -> &mut Self {
         self.head(TAG, tag)
     }
 
-    pub(crate) fn null(&mut self) -> &mut Self {
+    /// The simple value null.
+    pub fn null(&mut self) -> &mut Self {
         self.raw(&[NULL])
     }
 
-    pub(crate) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+    /// Bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.put(bytes);
         self
     }

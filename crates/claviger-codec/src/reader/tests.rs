@@ -1,5 +1,5 @@
 use super::*;
-use crate::codec::{self, Writer};
+use crate::{self as codec, Writer};
 use proptest::prelude::*;
 
 /// The next item, and that there is nothing behind it.

@@ -9,25 +9,28 @@ const MAX_DEPTH: u8 = 8;
 /// Reads items one after the other; every head must have its shortest form and a definite length (RFC 8949 section
 /// 4.2.1).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+    /// At the first byte.
+    pub const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// That nothing is left.
-    pub(crate) const fn finish(self) -> Result<(), CodecError> {
+    pub const fn finish(self) -> Result<(), CodecError> {
         if self.rest.is_empty() { Ok(()) } else { Err(CodecError) }
     }
 
-    pub(crate) fn unsigned(&mut self) -> Result<u64, CodecError> {
+    /// An unsigned integer.
+    pub fn unsigned(&mut self) -> Result<u64, CodecError> {
         self.head(UNSIGNED)
     }
 
-    pub(crate) fn int(&mut self) -> Result<i64, CodecError> {
+    /// An integer of either sign that fits 64 bits.
+    pub fn int(&mut self) -> Result<i64, CodecError> {
         let (major, argument) = self.any_head()?;
         let argument = i64::try_from(argument).map_err(|_| CodecError)?;
         match major {
@@ -37,44 +40,47 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], CodecError> {
+    /// A byte string.
+    pub fn bytes(&mut self) -> Result<&'a [u8], CodecError> {
         let length = self.head(BYTES)?;
         self.take(length)
     }
 
-    pub(crate) fn text(&mut self) -> Result<&'a str, CodecError> {
+    /// A text string.
+    pub fn text(&mut self) -> Result<&'a str, CodecError> {
         let length = self.head(TEXT)?;
         std::str::from_utf8(self.take(length)?).map_err(|_| CodecError)
     }
 
     /// The number of items that follow. It is hostile: nothing may be reserved by it.
-    pub(crate) fn array(&mut self) -> Result<u64, CodecError> {
+    pub fn array(&mut self) -> Result<u64, CodecError> {
         self.head(ARRAY)
     }
 
     /// The number of pairs that follow; their order is the caller's to check.
-    pub(crate) fn map(&mut self) -> Result<u64, CodecError> {
+    pub fn map(&mut self) -> Result<u64, CodecError> {
         self.head(MAP)
     }
 
-    pub(crate) fn tag(&mut self) -> Result<u64, CodecError> {
+    /// A tag's number; the item that it stands before comes next.
+    pub fn tag(&mut self) -> Result<u64, CodecError> {
         self.head(TAG)
     }
 
     /// Whether the next item is a text string.
-    pub(crate) fn is_text(&self) -> bool {
+    pub fn is_text(&self) -> bool {
         self.rest.first().is_some_and(|first| first >> 5 == TEXT)
     }
 
     /// Whether the next item is null, which is then read.
-    pub(crate) fn null(&mut self) -> bool {
+    pub fn null(&mut self) -> bool {
         let after = self.rest.strip_prefix(&[NULL]);
         self.rest = after.unwrap_or(self.rest);
         after.is_some()
     }
 
     /// The encoding of the next item, whatever it is, once it is known to be deterministic.
-    pub(crate) fn item(&mut self) -> Result<&'a [u8], CodecError> {
+    pub fn item(&mut self) -> Result<&'a [u8], CodecError> {
         let start = self.rest;
         self.skip(MAX_DEPTH)?;
         start.get(..start.len() - self.rest.len()).ok_or(CodecError)

@@ -38,3 +38,11 @@ fn map_keys_of_values_come_in_bytewise_order() {
     );
     assert_eq!(to_vec(&value).unwrap(), [0xa3, 0x01, 0x02, 0x19, 0x27, 0x10, 0x03, 0x20, 0x01]);
 }
+
+#[test]
+fn a_secret_is_written_once_into_room_of_its_size() {
+    let pair = Pair { number: 1 << 40, text: Some("secret".repeat(50)) };
+    let bytes = to_secret_vec(&pair).unwrap();
+    assert_eq!(*bytes, to_vec(&pair).unwrap());
+    assert_eq!(bytes.capacity(), bytes.len());
+}
