@@ -2,8 +2,10 @@
 //! at another vault, so it is refused when others may.
 
 mod edit;
+mod module;
 
 pub(crate) use edit::{ConfigFile, Draft as ConfigDraft};
+pub(crate) use module::ModulesConfig;
 
 use crate::{
     error::CliError,
@@ -11,7 +13,7 @@ use crate::{
 };
 use claviger_types::{Digest, EcPoint, HostId, OsEntropy, RecipientId, Scheme, SignerId, VaultId};
 use rustix::process::geteuid;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     env,
     fs::{self, File},
@@ -166,6 +168,11 @@ impl Config {
 
     /// What a configuration says.
     fn parse(path: &Path, text: &str) -> Result<Self, CliError> {
+        Self::parse_as(path, text)
+    }
+
+    /// What a file of this shape says.
+    fn parse_as<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, CliError> {
         toml::from_str(text).map_err(|error| CliError::ConfigInvalid {
             path: path.to_owned(),
             line: error

@@ -2,26 +2,33 @@
 
 use crate::{
     args::Global,
-    config::{self, Config, ConfigFile},
+    config::{self, Config, ConfigFile, ModulesConfig},
     error::CliError,
     open,
     paths::Paths,
 };
 use claviger_gate::Api;
+use claviger_token::{Driver, pkcs11::Pkcs11Driver};
 use claviger_types::RecipientId;
-use std::{cell::OnceCell, path::PathBuf};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The global options, the environment, and the way to the vault.
 pub(crate) struct Context {
     global: Global,
     paths: Paths,
     config: OnceCell<Config>,
+    drivers: RefCell<BTreeMap<PathBuf, Arc<dyn Driver>>>,
 }
 
 impl Context {
     /// Takes what the command line says.
     pub(crate) fn new(global: Global) -> Self {
-        Self { global, paths: Paths::from_env(), config: OnceCell::new() }
+        Self { global, paths: Paths::from_env(), config: OnceCell::new(), drivers: RefCell::default() }
     }
 
     /// Whether results are wanted as JSON.
@@ -68,6 +75,20 @@ impl Context {
         let config = Config::read(&path)?;
         tracing::info!(path = %path.display(), vault = %config.vault, "configuration read");
         Ok(self.config.get_or_init(|| config))
+    }
+
+    /// The way to a module's tokens; one for each module.
+    pub(crate) fn driver(&self, module: &Path) -> Result<Arc<dyn Driver>, CliError> {
+        let mut drivers = self.drivers.borrow_mut();
+        if let Some(driver) = drivers.get(module) {
+            return Ok(Arc::clone(driver));
+        }
+        // The configuration may be still to be written.
+        let config = self.config_path().or_else(|_| self.new_config_path()).ok();
+        let spec = ModulesConfig::beside(config.as_deref())?.spec(module);
+        let driver: Arc<dyn Driver> = Arc::new(Pkcs11Driver::new(spec));
+        drivers.insert(module.to_owned(), Arc::clone(&driver));
+        Ok(driver)
     }
 
     /// The vault behind its gate.

@@ -8,10 +8,7 @@ use crate::{
     modules::Found,
     open, report,
 };
-use claviger_token::{
-    AnchorSlot as _, KeyDescription, Signer, Token as _, TokenError, Uri,
-    pkcs11::{self, NewKek, Pkcs11Signer, Pkcs11Token, SelfTestReport},
-};
+use claviger_token::{Access, Kek, KeyDescription, NewKek, SelfTestReport, Signer, TokenError, Uri};
 use claviger_types::{OsEntropy, RecipientId, Scheme, SignerId};
 use claviger_vault::PinnedSigner;
 use std::{path::PathBuf, sync::Arc};
@@ -29,9 +26,9 @@ pub(crate) enum Schemes {
 
 /// Keys that were made on a token.
 pub(crate) struct NewKeys {
-    key: Option<Arc<Pkcs11Token>>,
+    key: Option<Arc<dyn Kek>>,
     pub(crate) self_test: SelfTestReport,
-    signer: Option<Arc<Pkcs11Signer>>,
+    signer: Option<Arc<dyn Signer>>,
     /// Whether the token takes private objects, and so can keep an anchor.
     pub(crate) keeps_anchors: bool,
     uri: Uri,
@@ -51,7 +48,7 @@ impl NewKeys {
         let access = open::access(&uri, context);
         let (key, self_test) = generate(found, &uri, &access, recipient, schemes)?;
         let mut made = Self {
-            key: Some(Arc::new(key)),
+            key: Some(key),
             self_test,
             signer: None,
             keeps_anchors: false,
@@ -60,8 +57,8 @@ impl NewKeys {
         };
         let id = SignerId::random(&OsEntropy)?;
         let label = format!("claviger sign {}", id.to_string().get(..8).unwrap_or_default());
-        match pkcs11::generate_signer(&found.module, &found.uri(), &access, id, &label) {
-            Ok(signer) => made.signer = Some(Arc::new(signer)),
+        match found.driver.generate_signer(&found.uri(), &access, id, &label) {
+            Ok(signer) => made.signer = Some(signer),
             Err(TokenError::NoScheme { .. } | TokenError::Refused { .. }) => report::note(
                 "this token does not sign, so other hosts must be told by `claviger trust` when the vault key changes",
             ),
@@ -81,7 +78,7 @@ impl NewKeys {
     }
 
     /// The master key, open.
-    pub(crate) fn token(&self) -> Result<Arc<Pkcs11Token>, CliError> {
+    pub(crate) fn token(&self) -> Result<Arc<dyn Kek>, CliError> {
         self.key.clone().ok_or_else(|| TokenError::KeyMissing { key: "just made".to_owned() }.into())
     }
 
@@ -92,7 +89,7 @@ impl NewKeys {
 
     /// The signer, to be used.
     pub(crate) fn signers(&self) -> Vec<Arc<dyn Signer>> {
-        self.signer.iter().map(|signer| Arc::clone(signer) as Arc<dyn Signer>).collect()
+        self.signer.iter().cloned().collect()
     }
 
     /// The signer, to be pinned.
@@ -130,7 +127,7 @@ impl Drop for NewKeys {
             return;
         }
         let mut stayed = Vec::new();
-        if let Some(signer) = self.signer.take().and_then(Arc::into_inner) {
+        if let Some(signer) = self.signer.take() {
             let id = signer.id();
             if signer.destroy_key().is_err() {
                 stayed.push(format!("signer {id}"));
@@ -138,7 +135,7 @@ impl Drop for NewKeys {
         }
         if let Some(key) = self.key.take() {
             let label = key.describe().key_label.clone();
-            if Arc::into_inner(key).is_none_or(|key| key.destroy_key().is_err()) {
+            if key.destroy_key().is_err() {
                 stayed.push(format!("key `{label}`"));
             }
         }
@@ -153,10 +150,10 @@ impl Drop for NewKeys {
 fn generate(
     found: &Found,
     uri: &Uri,
-    access: &pkcs11::Access,
+    access: &Access,
     recipient: RecipientId,
     schemes: Schemes,
-) -> Result<(Pkcs11Token, SelfTestReport), CliError> {
+) -> Result<(Arc<dyn Kek>, SelfTestReport), CliError> {
     let wanted: &[Option<Scheme>] = match schemes {
         Schemes::Any => &[None],
         Schemes::Pairs => &[Some(Scheme::EcdhEsA256Kw), Some(Scheme::RsaOaepSha256)],
@@ -170,7 +167,7 @@ fn generate(
             scheme: *scheme,
             allow_sha1: *scheme == Some(Scheme::RsaOaepSha1),
         };
-        match pkcs11::generate(&found.module, &Uri { id: None, object: None, ..uri.clone() }, access, &new) {
+        match found.driver.generate(&Uri { id: None, object: None, ..uri.clone() }, access, &new) {
             Err(TokenError::NoScheme { tried: these }) => tried.extend(these),
             outcome => return Ok(outcome?),
         }

@@ -1,12 +1,12 @@
 //! Which PKCS#11 modules to look into when none is named, and which token a URI means. Only files that a package puts in
 //! place are looked at: a module is code that runs here.
 
-use crate::error::CliError;
-use claviger_token::{
-    TokenError, Uri,
-    pkcs11::{self, TokenSummary},
+use crate::{context::Context, error::CliError};
+use claviger_token::{Driver, TokenError, TokenSummary, Uri};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
 };
-use std::path::{Path, PathBuf};
 
 /// Where packages put modules.
 const DIRECTORIES: [&str; 6] = [
@@ -29,10 +29,12 @@ const FILES: [&str; 6] = [
 ];
 
 /// A token and the module that shows it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Found {
     /// The module.
     pub(crate) module: PathBuf,
+    /// The way to its tokens.
+    pub(crate) driver: Arc<dyn Driver>,
     /// The token.
     pub(crate) token: TokenSummary,
 }
@@ -73,18 +75,23 @@ pub(crate) fn fits(uri: &Uri, token: &TokenSummary) -> bool {
         && same(&uri.slot_manufacturer, &token.slot_manufacturer)
 }
 
+/// The tokens of one module, initialised or not.
+pub(crate) fn list(module: &Path, context: &Context) -> Result<Vec<Found>, CliError> {
+    let driver = context.driver(module)?;
+    let found = |token| Found { module: module.to_owned(), driver: Arc::clone(&driver), token };
+    Ok(driver.list()?.into_iter().map(found).collect())
+}
+
 /// The one token that a URI means, in the modules to look into.
-pub(crate) fn find(option: Option<&Path>, uri: &Uri) -> Result<Found, CliError> {
+pub(crate) fn find(option: Option<&Path>, uri: &Uri, context: &Context) -> Result<Found, CliError> {
     let modules = to_search(option, Some(uri));
     let named = modules.len() == 1;
     let mut present = Vec::new();
     for module in modules {
-        match pkcs11::list(&module) {
-            Ok(tokens) => {
-                present.extend(tokens.into_iter().map(|token| Found { module: module.clone(), token }));
-            }
+        match list(&module, context) {
+            Ok(tokens) => present.extend(tokens),
             // One sick module among several does not hide the others' tokens.
-            Err(error) if named => return Err(error.into()),
+            Err(error) if named => return Err(error),
             Err(error) => tracing::info!(module = %module.display(), %error, "module passed over"),
         }
     }

@@ -12,10 +12,7 @@ use claviger_audit::{Actor, AuditLog, AuditPublicKey, Durability, Entry, Outcome
 use claviger_gate::{Api, ApiError, Caller, Gate};
 use claviger_policy::{Policy, Principal};
 use claviger_store::Store;
-use claviger_token::{
-    Signer, TokenError, Uri,
-    pkcs11::{self, Access, Pkcs11Token},
-};
+use claviger_token::{Access, Kek, Signer, TokenError, Uri};
 use claviger_types::{Digest, HostId, OsEntropy, RecipientId, Scheme, SystemClock, VaultId};
 use claviger_vault::{Accept, Anchor, FileAnchor, MemoryHost, Parts, Pinned, TokenAnchor, Vault};
 use std::sync::Arc;
@@ -132,7 +129,7 @@ pub(crate) fn record(
 
 /// A token that opens the vault, logged in, and what the configuration says of it.
 pub(crate) struct Opened {
-    pub(crate) token: Arc<Pkcs11Token>,
+    pub(crate) token: Arc<dyn Kek>,
     pub(crate) entry: TokenConfig,
 }
 
@@ -163,11 +160,11 @@ pub(crate) fn token_of(
                 if let Some(opened) = &retired {
                     report::note(&format!(
                         "the key on token `{}` is no recipient of this vault any more",
-                        text::plain(&claviger_token::Token::describe(opened.token.as_ref()).token_label)
+                        text::plain(&opened.token.describe().token_label)
                     ));
                 }
                 if let Some(error) = &first_error {
-                    let label = &claviger_token::Token::describe(opened.token.as_ref()).token_label;
+                    let label = &opened.token.describe().token_label;
                     report::warning(&format!(
                         "{}; going on with token `{}`",
                         first_line(error),
@@ -195,7 +192,6 @@ pub(crate) fn token_of(
 
 /// Whether a token has the key of one of the recipients that are named, as far as any are.
 fn has_a_key(opened: &Opened, named: &[(RecipientId, Scheme)]) -> bool {
-    use claviger_token::Token as _;
     let has = |id, scheme| opened.entry.recipient == id || opened.token.sibling(id, scheme).is_ok();
     named.is_empty() || named.iter().any(|(id, scheme)| has(*id, *scheme))
 }
@@ -265,9 +261,10 @@ pub(crate) fn open_entry(entry: &TokenConfig, context: &Context) -> Result<Opene
     let _turn = turn.transpose()?.and_then(|lock| turns::take(&lock));
     tracing::info!(module = %module.display(), scheme = %entry.scheme, "opening the token");
     let access = access(&uri, context);
-    let token = pkcs11::open(module, &uri, &access, entry.recipient, entry.scheme, &entry.profile)?;
+    let driver = context.driver(module)?;
+    let token = driver.open(&uri, &access, entry.recipient, entry.scheme, &entry.profile)?;
     tracing::info!(recipient = %entry.recipient, "logged in");
-    Ok(Opened { token: Arc::new(token), entry: entry.clone() })
+    Ok(Opened { token, entry: entry.clone() })
 }
 
 /// By which a token is reached.
@@ -299,7 +296,7 @@ pub(crate) fn assemble(
     let mut anchors: Vec<Box<dyn Anchor>> =
         config.anchors.iter().map(|path| Box::new(FileAnchor::new(path)) as _).collect();
     if opened.entry.anchor {
-        anchors.push(Box::new(token_anchor(config.vault, config.host.id, &opened.token, context)?));
+        anchors.push(Box::new(token_anchor(config.vault, config.host.id, opened.token.as_ref(), context)?));
     }
     Ok(Parts {
         store,
@@ -329,23 +326,24 @@ pub(crate) fn assemble_joining(config: &Config, store: Arc<dyn Store>, opened: &
 pub(crate) fn token_anchor(
     vault: VaultId,
     host: HostId,
-    token: &Pkcs11Token,
+    token: &dyn Kek,
     context: &Context,
 ) -> Result<TokenAnchor, CliError> {
     let lock = context.paths().anchors(vault)?.join("token.lock");
-    Ok(TokenAnchor::new(Arc::new(token.anchors()?), vault, host, lock))
+    Ok(TokenAnchor::new(token.anchors()?, vault, host, lock))
 }
 
 fn host(config: &Config, opened: &Opened, context: &Context) -> Result<ConfigHost, CliError> {
     let uri: Uri = opened.entry.uri.parse()?;
     let (access, signer) = (access(&uri, context), opened.entry.signer);
+    let driver = uri.module_path.as_deref().map(|module| context.driver(module)).transpose()?;
     // The token stays logged in as long as its signer may be asked for, so that no second PIN is.
     let token = Arc::clone(&opened.token);
     let signers = move || -> Vec<Arc<dyn Signer>> {
         let _logged_in = &token;
-        let (Some(id), Some(module)) = (signer, &uri.module_path) else { return Vec::new() };
-        match pkcs11::open_signer(module, &Uri { id: None, object: None, ..uri.clone() }, &access, id) {
-            Ok(signer) => vec![Arc::new(signer)],
+        let (Some(id), Some(driver)) = (signer, &driver) else { return Vec::new() };
+        match driver.open_signer(&Uri { id: None, object: None, ..uri.clone() }, &access, id) {
+            Ok(signer) => vec![signer],
             Err(error) => {
                 report::warning(&format!("the signer of this token cannot be used: {error}"));
                 Vec::new()

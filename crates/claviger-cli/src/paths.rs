@@ -9,6 +9,8 @@ use std::{
 
 /// The configuration that serves the whole machine.
 pub(crate) const SYSTEM_CONFIG: &str = "/etc/claviger/claviger.toml";
+/// What the modules of the machine need.
+pub(crate) const SYSTEM_MODULES: &str = "/etc/claviger/modules.toml";
 
 /// The part of the environment that says where things lie.
 #[derive(Debug, Default)]

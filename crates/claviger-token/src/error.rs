@@ -1,7 +1,10 @@
 //! What can go wrong with a token, by what the caller can do about it.
 
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
 /// Why the token could not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TokenError {
     /// The PIN is wrong; it is never tried again by itself.
@@ -73,9 +76,24 @@ pub enum TokenError {
     #[error("the PKCS#11 module failed: {function} answered {ckr}")]
     ModuleFailed {
         /// The C function.
+        #[serde(with = "function_name")]
         function: &'static str,
         /// The return value by name, such as `CKR_GENERAL_ERROR`.
         ckr: String,
+    },
+    /// The process that holds the module ended under the call: its C code crashed, or did not answer in time.
+    #[error("the PKCS#11 module {module} {how}; what was asked of it may or may not have happened")]
+    ModuleCrashed {
+        /// The module's path.
+        module: String,
+        /// How it ended.
+        how: String,
+    },
+    /// The process that is to hold the module cannot be had now.
+    #[error("the token's process cannot be used: {reason}")]
+    HostUnusable {
+        /// Why, and until when.
+        reason: String,
     },
     /// The token may not be the home of a key of the vault's: the self-test, or reading the key back, found this.
     #[error("this token is refused as the home of a key: {finding}")]
@@ -92,7 +110,7 @@ pub enum TokenError {
         /// The anchor's name.
         name: String,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     /// No scheme works on this token.
     #[error("none of the schemes works on this token: {}", tried.join("; "))]
@@ -104,11 +122,62 @@ pub enum TokenError {
     #[error("the recipient's public key cannot be used: {reason}")]
     PublicKeyUnusable {
         /// What is wrong with it.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     /// The random source failed.
     #[error(transparent)]
     Entropy(#[from] claviger_types::EntropyError),
+}
+
+/// The names of C functions as they travel between processes: of the names that there are, and no others.
+mod function_name {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
+    pub(super) fn serialize<S: Serializer>(name: &&'static str, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(name)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
+        let name = String::deserialize(from)?;
+        Ok(ALL.iter().find(|known| **known == name).copied().unwrap_or("C_?"))
+    }
+
+    const ALL: [&str; 33] = [
+        "C_CloseSession",
+        "C_CopyObject",
+        "C_CreateObject",
+        "C_Decrypt",
+        "C_DecryptInit",
+        "C_DeriveKey",
+        "C_DestroyObject",
+        "C_Encrypt",
+        "C_EncryptInit",
+        "C_Finalize",
+        "C_FindObjects",
+        "C_FindObjectsFinal",
+        "C_FindObjectsInit",
+        "C_GenerateKey",
+        "C_GenerateKeyPair",
+        "C_GetAttributeValue",
+        "C_GetFunctionList",
+        "C_GetSessionInfo",
+        "C_GetSlotInfo",
+        "C_GetSlotList",
+        "C_GetTokenInfo",
+        "C_InitPIN",
+        "C_InitToken",
+        "C_Initialize",
+        "C_Login",
+        "C_Logout",
+        "C_OpenSession",
+        "C_SetAttributeValue",
+        "C_SetPIN",
+        "C_Sign",
+        "C_SignInit",
+        "C_UnwrapKey",
+        "C_WrapKey",
+    ];
 }
 
 fn tries_text(tries_left: Option<u8>) -> String {

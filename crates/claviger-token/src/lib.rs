@@ -1,39 +1,47 @@
 //! Token drivers: a key-encryption key that never leaves its token, and what the vault needs of it.
 //!
-//! [`Token`] is the border: wrap, unwrap, describe; [`AnchorSlot`] and [`Signer`] are for what only some tokens can.
-//! [`pkcs11`] drives real tokens (feature `pkcs11`, on by default), [`software`] is the half of the schemes that needs none.
-//! [`Uri`] says which token is meant, [`PinSource`] where its PIN comes from.
+//! [`Token`] is the border: wrap, unwrap, describe; [`AnchorSlot`] and [`Signer`] are for what only some tokens can. A
+//! [`Driver`] finds and makes them: [`pkcs11`] drives real tokens (feature `pkcs11`, on by default), [`software`] is the half
+//! of the schemes that needs none. [`Uri`] says which token is meant, [`PinSource`] where its PIN comes from, [`ModuleSpec`]
+//! what code is loaded for it.
 
+mod driver;
 mod error;
+mod module;
 mod pin;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
 pub mod software;
 mod uri;
 
+pub use driver::{Access, Driver, Kek, NewKek, SelfTestCheck, SelfTestReport, TokenSummary};
 pub use error::TokenError;
+pub use module::{IvSource, Mechanisms, ModuleSettings, ModuleSpec};
 pub use pin::{PinChain, PinCredential, PinFd, PinFile, PinPrompt, PinSource, PinTries};
 pub use uri::Uri;
 
 use claviger_types::{Digest, EcPoint, Key256, RecipientId, Scheme, SignerId, WrappedCek};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The public half of a key pair on a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PublicKey {
     /// A point on P-256, for [`Scheme::EcdhEsA256Kw`].
     P256(EcPoint),
     /// An RSA key, big-endian, for the OAEP schemes.
     Rsa {
         /// The modulus.
+        #[serde(with = "serde_bytes")]
         modulus: Vec<u8>,
         /// The public exponent.
+        #[serde(with = "serde_bytes")]
         exponent: Vec<u8>,
     },
 }
 
 /// What a KEK is and where it lies. Nothing in it is secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyDescription {
     /// The recipient that this key opens data keys for.
     pub recipient: RecipientId,
@@ -102,7 +110,7 @@ pub trait Token: Send + Sync {
 }
 
 /// A KEK that is to be made on a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewKey {
     /// Whose key it will be; its bytes become the `CKA_ID`.
     pub recipient: RecipientId,
@@ -113,7 +121,7 @@ pub struct NewKey {
 }
 
 /// Small private objects that a token keeps for the vault: anchors.
-pub trait AnchorSlot: Send + Sync {
+pub trait AnchorSlot: Send + Sync + std::fmt::Debug {
     /// Where that is, for messages: the token's label and serial number.
     fn location(&self) -> String;
 
@@ -130,7 +138,7 @@ pub trait AnchorSlot: Send + Sync {
 }
 
 /// A P-256 key on a token that signs for the vault: ECDSA with SHA-256, ES256 (RFC 9053, section 2.1).
-pub trait Signer: Send + Sync {
+pub trait Signer: Send + Sync + std::fmt::Debug {
     /// Which signer it is; its bytes are the key's `CKA_ID`.
     fn id(&self) -> SignerId;
 
@@ -139,4 +147,9 @@ pub trait Signer: Send + Sync {
 
     /// The signature of what has this SHA-256 digest: r and s, big-endian, 32 bytes each.
     fn sign(&self, digest: &Digest) -> Result<[u8; 64], TokenError>;
+
+    /// Destroys the key, both halves. What it has signed stays signed.
+    fn destroy_key(&self) -> Result<(), TokenError> {
+        Err(TokenError::Refused { finding: "no keys are destroyed on it through this driver".to_owned() })
+    }
 }

@@ -5,6 +5,7 @@
 
 use crate::TokenError;
 use claviger_types::{Pin, SecretBytes};
+use serde::{Deserialize, Serialize};
 use std::{
     env,
     fs::File,
@@ -19,7 +20,7 @@ const MAX_BYTES: usize = 1024;
 const CREDENTIAL: &str = "claviger-pin";
 
 /// How many tries the token says are left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PinTries {
     /// No wrong PIN since the last right one, as far as the token tells.
     Normal,
@@ -32,7 +33,7 @@ pub enum PinTries {
 }
 
 /// For which token a PIN is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinPrompt {
     /// Its label.
     pub token_label: String,

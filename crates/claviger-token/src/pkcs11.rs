@@ -1,10 +1,11 @@
 //! The PKCS#11 driver.
 //!
-//! [`list`] shows a module's tokens, [`generate`] makes a KEK on one, [`open`] opens it again, and [`Pkcs11Token`] wraps and
-//! unwraps with it from any number of threads. [`open_anchors`] and [`open_signer`] are for what a token does besides. Every
-//! key passes through buffers of ours that are wiped, and every session object that holds one is destroyed on every path.
+//! [`Pkcs11Driver`] finds and makes keys; those that it gives out wrap, unwrap, sign and keep anchors from any number of
+//! threads. Every key passes through buffers of ours that are wiped, and every session object that holds one is destroyed on
+//! every path.
 
 mod anchor;
+mod driver;
 mod enrol;
 mod fault;
 mod ffi;
@@ -20,9 +21,4 @@ mod slots;
 mod template;
 mod token;
 
-pub use anchor::{Pkcs11AnchorSlot, open_anchors};
-pub use enrol::{Access, NewKek, generate, open};
-pub use self_test::{SelfTestCheck, SelfTestReport, self_test};
-pub use signer::{Pkcs11Signer, generate_signer, open_signer};
-pub use slots::{TokenSummary, list};
-pub use token::Pkcs11Token;
+pub use driver::Pkcs11Driver;

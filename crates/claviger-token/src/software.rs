@@ -59,7 +59,7 @@ pub fn wrap_to_public_key(
         (Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1, PublicKey::Rsa { modulus, exponent }) => {
             Ok(wrapped(None, oaep::wrap(scheme, modulus, exponent, cek, entropy)?))
         }
-        _ => Err(TokenError::PublicKeyUnusable { reason: "it is not of the scheme's kind" }),
+        _ => Err(TokenError::PublicKeyUnusable { reason: "it is not of the scheme's kind".into() }),
     }
 }
 

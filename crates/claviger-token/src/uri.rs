@@ -6,6 +6,7 @@
 
 use crate::TokenError;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -38,7 +39,8 @@ const ESCAPED_IN_QUERY: &AsciiSet = &ESCAPED_IN_PATH.remove(b'/').remove(b'?').r
 ///
 /// [`fmt::Display`] writes the attributes in a fixed order with the least escaping that the standard allows; parsing that
 /// text gives the same value.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Uri {
     /// The token's label.
     pub token: Option<String>,
@@ -173,6 +175,20 @@ impl FromStr for Uri {
     fn from_str(uri: &str) -> Result<Self, TokenError> {
         Self::parse(uri)
             .map_err(|reason| TokenError::Uri { uri: without_pin(uri), reason: reason.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Uri {
+    type Error = TokenError;
+
+    fn try_from(uri: String) -> Result<Self, TokenError> {
+        uri.parse()
+    }
+}
+
+impl From<Uri> for String {
+    fn from(uri: Uri) -> Self {
+        uri.to_string()
     }
 }
 

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The random source failed; nothing may be sealed without it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[error("the operating system's random source gave no bytes")]
 pub struct EntropyError;
 

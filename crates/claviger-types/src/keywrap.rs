@@ -1,6 +1,7 @@
 //! The vocabulary of key wrapping, shared by the envelope that carries a wrapped key and the token that makes it.
 
 use crate::RecipientId;
+use serde::{Deserialize, Serialize, de::Error as _};
 use std::{fmt, str::FromStr};
 
 /// How a content-encryption key is wrapped to a recipient: a standard COSE key-management algorithm (RFC 9053,
@@ -71,22 +72,37 @@ impl FromStr for Scheme {
     }
 }
 
+/// As its COSE algorithm number.
+impl Serialize for Scheme {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.cose_alg().serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scheme {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::from_cose_alg(i64::deserialize(from)?).ok_or_else(|| D::Error::custom(UnknownScheme))
+    }
+}
+
 /// The text names no scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the schemes are A256KW, A256GCM, ECDH-ES+A256KW, RSAES-OAEP-SHA256 and RSAES-OAEP-SHA1")]
 pub struct UnknownScheme;
 
 /// A point on P-256 as its two coordinates; whether it lies on the curve is checked by whoever uses it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EcPoint {
     /// The x coordinate, big-endian.
+    #[serde(with = "serde_bytes")]
     pub x: [u8; 32],
     /// The y coordinate, big-endian.
+    #[serde(with = "serde_bytes")]
     pub y: [u8; 32],
 }
 
 /// A content-encryption key as one recipient can unwrap it: what a `COSE_recipient` carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrappedCek {
     /// Whose key opens it.
     pub recipient: RecipientId,
@@ -97,5 +113,6 @@ pub struct WrappedCek {
     /// The ephemeral public key, for [`Scheme::EcdhEsA256Kw`] only.
     pub ephemeral: Option<EcPoint>,
     /// The wrapped key: 40 bytes under key wrap, 48 under GCM, the modulus' length under OAEP.
+    #[serde(with = "serde_bytes")]
     pub ciphertext: Vec<u8>,
 }

@@ -10,7 +10,7 @@ use crate::{
     pin, prompt, report,
 };
 use claviger_gate::ErrorClass;
-use claviger_token::{PinTries, Uri, pkcs11};
+use claviger_token::{PinTries, Uri};
 use claviger_types::{Clock as _, SystemClock, Timestamp};
 use claviger_vault::{Anchor as _, FileAnchor, Vault};
 use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
@@ -200,10 +200,10 @@ fn audit(checks: &mut Checks, directory: &Path) {
 fn token(checks: &mut Checks, config: &Config, context: &Context) -> Option<open::Opened> {
     let uri: Uri = checks.need("token", config.token.uri.parse::<Uri>())?;
     if let Some(module) = &uri.module_path {
-        checks.need("module", pkcs11::list(module))?;
+        checks.need("module", modules::list(module, context))?;
         checks.ok("module", module.to_string_lossy());
     }
-    let found = checks.need("token", modules::find(None, &uri))?;
+    let found = checks.need("token", modules::find(None, &uri, context))?;
     checks.ok("token", format!("`{}`, serial {}", found.token.label, found.token.serial));
     match found.token.tries {
         PinTries::Normal => checks.ok("PIN", tries_text(PinTries::Normal)),
@@ -231,7 +231,7 @@ fn token(checks: &mut Checks, config: &Config, context: &Context) -> Option<open
     }
     let token = checks.need("key", open::token(config, context))?;
     checks.ok("key", format!("{} under {}", config.token.recipient, config.token.scheme));
-    let report = checks.need("self-test", pkcs11::self_test(token.token.as_ref()))?;
+    let report = checks.need("self-test", token.token.self_test())?;
     checks.ok("self-test", format!("{} checks passed", report.checks.len()));
     Some(token)
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 use claviger_gate::ApiError;
 use claviger_store::StoreError;
-use claviger_token::{TokenError, Uri, pkcs11::SelfTestReport};
+use claviger_token::{SelfTestReport, TokenError, Uri};
 use claviger_types::{Digest, OsEntropy, Scheme, VaultId};
 use claviger_vault::{MemoryHost, TokenAnchor, Vault, VaultError};
 use serde_json::json;
@@ -76,7 +76,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
         Some(url) => url,
         None => claviger_store::sqlite_url(&context.paths().store()?),
     };
-    let found = modules::find(args.module.as_deref(), &uri).map_err(|error| match error {
+    let found = modules::find(args.module.as_deref(), &uri, context).map_err(|error| match error {
         CliError::Api(ApiError::Vault(VaultError::Token(absent @ TokenError::TokenAbsent { .. }))) => {
             CliError::NoTokenYet { absent, label: uri.token.clone() }
         }
@@ -157,7 +157,7 @@ fn found_vault(plan: &Plan, keys: &NewKeys, anchor: PathBuf, context: &Context) 
         parts.anchors.push(Box::new(open::token_anchor(
             config.vault,
             config.host.id,
-            &opened.token,
+            opened.token.as_ref(),
             context,
         )?));
     }
@@ -223,7 +223,7 @@ impl NewAnchor {
             return Ok(Self(None));
         }
         let token = keys.token()?;
-        Ok(Self(Some(open::token_anchor(plan.vault, plan.host.id, &token, context)?)))
+        Ok(Self(Some(open::token_anchor(plan.vault, plan.host.id, token.as_ref(), context)?)))
     }
 
     fn keep(mut self) {

@@ -9,12 +9,12 @@ use crate::{
     modules, open,
     output::{self, text},
 };
-use claviger_token::{Uri, pkcs11};
+use claviger_token::Uri;
 use claviger_types::{Digest, EcPoint, RecipientId, Scheme, SignerId, VaultId};
 use claviger_vault::{Anchor as _, Vault};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{path::PathBuf, str::FromStr, sync::Arc};
+use std::{path::PathBuf, str::FromStr};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let scheme = Scheme::from_str(&invitation.scheme)
         .map_err(|error| CliError::usage(error.to_string(), "ask for the invitation anew"))?;
     let uri = args::token(&args.token)?;
-    let found = modules::find(args.module.as_deref(), &uri)?;
+    let found = modules::find(args.module.as_deref(), &uri, context)?;
     let point = |x: Digest, y: Digest| EcPoint { x: *x.as_bytes(), y: *y.as_bytes() };
     let [x, y] = invitation.audit_public_key;
     let anchor = context.paths().anchors(invitation.vault)?.join("head");
@@ -110,8 +110,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         ..found.uri()
     };
     let access = open::access(&uri, context);
-    let token = pkcs11::open(&found.module, &uri, &access, invitation.recipient, scheme, "")?;
-    let profile = claviger_token::Token::describe(&token).profile.clone();
+    let token = found.driver.open(&uri, &access, invitation.recipient, scheme, "")?;
+    let profile = token.describe().profile.clone();
     let mut config = Config {
         vault: invitation.vault,
         fingerprint: invitation.fingerprint,
@@ -136,7 +136,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         audit: AuditConfig { public_key: point(x, y), durability: crate::config::Durability::default() },
     };
     // The vault must open before anything is written; there is no anchor yet, and what is found becomes the first.
-    let opened = open::Opened { token: Arc::new(token), entry: config.token.clone() };
+    let opened = open::Opened { token, entry: config.token.clone() };
     let seen = {
         let store = claviger_store::open_url(&config.store)?;
         let mut parts = open::assemble_joining(&config, store, &opened);
@@ -144,7 +144,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         Vault::open(parts)?.head()?
     };
     claviger_vault::FileAnchor::new(config.anchors.first().cloned().unwrap_or_default()).reset(seen)?;
-    if let Ok(anchor) = open::token_anchor(config.vault, config.host.id, &opened.token, context)
+    if let Ok(anchor) = open::token_anchor(config.vault, config.host.id, opened.token.as_ref(), context)
         && anchor.reset(seen).is_ok()
     {
         config.token.anchor = true;

@@ -11,7 +11,7 @@ use crate::{
     report,
 };
 use claviger_store::{ArchiveStore, Store, StoreError};
-use claviger_token::{Token as _, TokenError, Uri, pkcs11};
+use claviger_token::{TokenError, Uri};
 use claviger_types::{Digest, RecipientId};
 use claviger_vault::{Parts, RestoreReport, Vault, VaultError, can_restore, restore};
 use serde_json::json;
@@ -130,7 +130,7 @@ fn elsewhere(args: &Args, context: &Context) -> Result<(), CliError> {
     };
     let source = open_archive(file)?;
     let uri = args::token(uri)?;
-    let found = modules::find(args.module.as_deref(), &uri)?;
+    let found = modules::find(args.module.as_deref(), &uri, context)?;
     let (vault, candidates) = (Vault::id_in(source.as_ref())?, Vault::recipients_in(source.as_ref())?);
     let mut opened = None;
     for (recipient, scheme) in candidates {
@@ -141,7 +141,7 @@ fn elsewhere(args: &Args, context: &Context) -> Result<(), CliError> {
             ..found.uri()
         };
         let access = open::access(&uri, context);
-        match pkcs11::open(&found.module, &uri, &access, recipient, scheme, "") {
+        match found.driver.open(&uri, &access, recipient, scheme, "") {
             Ok(token) => {
                 let entry = TokenConfig {
                     uri: uri.to_string(),
@@ -151,7 +151,7 @@ fn elsewhere(args: &Args, context: &Context) -> Result<(), CliError> {
                     anchor: false,
                     signer: None,
                 };
-                opened = Some(open::Opened { token: Arc::new(token), entry });
+                opened = Some(open::Opened { token, entry });
                 break;
             }
             Err(TokenError::KeyMissing { .. }) => {}
@@ -196,7 +196,7 @@ fn elsewhere(args: &Args, context: &Context) -> Result<(), CliError> {
             .collect(),
         ..config
     };
-    if let Ok(anchor) = open::token_anchor(config.vault, config.host.id, &opened.token, context)
+    if let Ok(anchor) = open::token_anchor(config.vault, config.host.id, opened.token.as_ref(), context)
         && claviger_vault::Anchor::reset(&anchor, done.head).is_ok()
     {
         config.token.anchor = true;

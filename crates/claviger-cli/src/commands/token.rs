@@ -16,10 +16,7 @@ use crate::{
     output::{self, text},
     pin, report,
 };
-use claviger_token::{
-    PinTries, Uri,
-    pkcs11::{self, NewKek, SelfTestReport},
-};
+use claviger_token::{Access, NewKek, PinTries, SelfTestCheck, SelfTestReport, Uri};
 use claviger_types::{OsEntropy, RecipientId, Scheme};
 use serde_json::{Value, json};
 use std::{
@@ -113,11 +110,9 @@ fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
     let modules = modules::to_search(args.module.as_deref(), None);
     let mut found = Vec::new();
     for module in &modules {
-        match pkcs11::list(module) {
-            Ok(tokens) => {
-                found.extend(tokens.into_iter().map(|token| Found { module: module.clone(), token }));
-            }
-            Err(error) if args.module.is_some() => return Err(error.into()),
+        match modules::list(module, context) {
+            Ok(tokens) => found.extend(tokens),
+            Err(error) if args.module.is_some() => return Err(error),
             Err(error) => report::warning(&error.to_string()),
         }
     }
@@ -138,7 +133,7 @@ fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
 fn info(context: &Context) -> Result<(), CliError> {
     let config = context.config()?;
     let uri: Uri = config.token.uri.parse()?;
-    let found = modules::find(None, &uri)?;
+    let found = modules::find(None, &uri, context)?;
     if context.json() {
         let mut shown = as_json(&found);
         if let Value::Object(members) = &mut shown {
@@ -159,7 +154,7 @@ fn info(context: &Context) -> Result<(), CliError> {
 
 fn self_test(args: &SelfTestArgs, context: &Context) -> Result<(), CliError> {
     let report = match &args.token {
-        None => pkcs11::self_test(open::token(context.config()?, context)?.token.as_ref())?,
+        None => open::token(context.config()?, context)?.token.self_test()?,
         Some(uri) => test_with_new_key(&args::token(uri)?, args.module.as_deref(), args.scheme, context)?,
     };
     if context.json() {
@@ -174,23 +169,22 @@ fn test_with_new_key(
     scheme: Option<Scheme>,
     context: &Context,
 ) -> Result<SelfTestReport, CliError> {
-    let found = modules::find(module, uri)?;
-    let access =
-        pkcs11::Access { pin: pin::sources(uri, context.pin_fd()), entropy: std::sync::Arc::new(OsEntropy) };
+    let found = modules::find(module, uri, context)?;
+    let access = Access { pin: pin::sources(uri, context.pin_fd()), entropy: std::sync::Arc::new(OsEntropy) };
     let new = NewKek {
         recipient: RecipientId::random(&OsEntropy)?,
         label: "claviger self-test".to_owned(),
         scheme,
         allow_sha1: scheme == Some(Scheme::RsaOaepSha1),
     };
-    let (token, report) = pkcs11::generate(&found.module, &found.uri(), &access, &new)?;
+    let (token, report) = found.driver.generate(&found.uri(), &access, &new)?;
     token.destroy_key()?;
     Ok(report)
 }
 
 /// A self-test's report as JSON.
 pub(crate) fn report_json(report: &SelfTestReport) -> Value {
-    let check = |check: &pkcs11::SelfTestCheck| json!({"name": check.name, "outcome": check.outcome});
+    let check = |check: &SelfTestCheck| json!({"name": check.name, "outcome": check.outcome});
     json!({
         "scheme": report.scheme.name(),
         "checks": report.checks.iter().map(check).collect::<Value>(),
@@ -199,7 +193,7 @@ pub(crate) fn report_json(report: &SelfTestReport) -> Value {
 
 /// A self-test's report, one check a line.
 pub(crate) fn report_text(report: &SelfTestReport) -> String {
-    let row = |check: &pkcs11::SelfTestCheck| vec![format!("  {}", check.name), text::plain(&check.outcome)];
+    let row = |check: &SelfTestCheck| vec![format!("  {}", check.name), text::plain(&check.outcome)];
     let rows: Vec<_> = report.checks.iter().map(row).collect();
     format!("{}: passed\n{}", report.scheme, text::table(&rows))
 }

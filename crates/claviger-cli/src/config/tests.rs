@@ -122,3 +122,32 @@ fn a_path_is_quoted_for_the_shell_only_where_it_must_be() {
     assert_eq!(shell_word(Path::new("/a/b-c.d")), "/a/b-c.d");
     assert_eq!(shell_word(Path::new("/a b/it's")), r"'/a b/it'\''s'");
 }
+
+#[test]
+fn modules_are_told_beside_the_configuration() {
+    use claviger_token::{IvSource, Mechanisms, ModuleSettings};
+    let (_home, path) = written();
+    let spec = |module: &str| ModulesConfig::beside(Some(&path)).map(|file| file.spec(Path::new(module)));
+    assert_eq!(spec("/opt/vendor.so").unwrap().settings, ModuleSettings::default());
+
+    let file = path.with_file_name("modules.toml");
+    let text = "[[module]]\npath = \"/opt/vendor.so\"\niv = \"token\"\ninit-args = \"x='y'\"\n\
+                [module.mechanisms]\nkey-wrap = 0x80000171\ngcm = 0x8000011c\n";
+    fs::write(&file, text).unwrap();
+    set_mode(&file, 0o600);
+    let settings = spec("/opt/vendor.so").unwrap().settings;
+    let mechanisms =
+        Mechanisms { key_wrap: Some(0x8000_0171), gcm: Some(0x8000_011c), ..Mechanisms::default() };
+    let told = ModuleSettings { mechanisms, iv: IvSource::Token, init_args: Some("x='y'".to_owned()) };
+    assert_eq!(settings, told);
+    assert_eq!(spec("/opt/other.so").unwrap().settings, ModuleSettings::default());
+
+    fs::write(&file, "[[module]]\npath = \"/opt/vendor.so\"\nvi = \"token\"\n").unwrap();
+    let outcome = spec("/opt/vendor.so");
+    assert!(matches!(outcome, Err(CliError::ConfigInvalid { line: Some(_), .. })), "{outcome:?}");
+    // Whoever can change what code is told can change what it does.
+    fs::write(&file, text).unwrap();
+    set_mode(&file, 0o622);
+    let outcome = spec("/opt/vendor.so");
+    assert!(matches!(outcome, Err(CliError::ConfigExposed { .. })), "{outcome:?}");
+}

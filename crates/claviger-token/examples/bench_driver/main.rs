@@ -18,8 +18,7 @@ mod bare;
 
 use bare::Bare;
 use claviger_token::{
-    PinFile, Token as _, Unwrapped, Uri,
-    pkcs11::{self, Access, NewKek, Pkcs11Token},
+    Access, Driver as _, Kek, ModuleSpec, NewKek, PinFile, Unwrapped, Uri, pkcs11::Pkcs11Driver,
 };
 use claviger_types::{Key256, OsEntropy, RecipientId, Scheme, WrappedCek};
 use softhsm_fixtures::Provider;
@@ -100,13 +99,14 @@ struct Options {
 
 fn measure(provider: Provider, pin_file: &Path, options: &Options) {
     let module = provider.module();
+    let driver = Pkcs11Driver::new(ModuleSpec::new(&module));
     let uri: Uri = format!("pkcs11:token={}", softhsm_fixtures::LABEL).parse().unwrap();
     let access = Access { pin: Arc::new(PinFile::new(pin_file.to_owned())), entropy: Arc::new(OsEntropy) };
     let schemes: &[Scheme] = if options.gcm { &[Scheme::A256Kw, Scheme::A256Gcm] } else { &[Scheme::A256Kw] };
     for &scheme in schemes {
         let recipient = RecipientId::random(&OsEntropy).unwrap();
         let new = NewKek { recipient, label: "bench".to_owned(), scheme: Some(scheme), allow_sha1: false };
-        let (token, _) = pkcs11::generate(&module, &uri, &access, &new).unwrap();
+        let (token, _) = driver.generate(&uri, &access, &new).unwrap();
         let bare = Bare::new(&module, recipient.as_bytes());
         let cek = Key256::random(&OsEntropy).unwrap();
         let wrapped = token.wrap(&cek, CONTEXT).unwrap();
@@ -127,8 +127,8 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
             return;
         }
 
-        let unwrap = || driver_unwrap(&token, &wrapped);
-        let wrap = || driver_wrap(&token, &cek);
+        let unwrap = || driver_unwrap(token.as_ref(), &wrapped);
+        let wrap = || driver_wrap(token.as_ref(), &cek);
         for threads in [1, 2] {
             let operations: [(&str, [Maker<'_, '_>; 2]); 2] =
                 [("unwrap", [&unwrap, &bare_unwrap]), ("wrap", [&wrap, &bare_wrap])];
@@ -150,14 +150,14 @@ type Step<'a> = Box<dyn FnMut() + 'a>;
 /// Makes a thread's step.
 type Maker<'m, 'a> = &'m (dyn Fn() -> Step<'a> + Sync);
 
-fn driver_unwrap<'a>(token: &'a Pkcs11Token, wrapped: &'a WrappedCek) -> Step<'a> {
+fn driver_unwrap<'a>(token: &'a dyn Kek, wrapped: &'a WrappedCek) -> Step<'a> {
     Box::new(move || match token.unwrap(wrapped, CONTEXT).unwrap() {
         Unwrapped::Key(key) => drop(black_box(key)),
         Unwrapped::NotMine => panic!("not mine"),
     })
 }
 
-fn driver_wrap<'a>(token: &'a Pkcs11Token, cek: &'a Key256) -> Step<'a> {
+fn driver_wrap<'a>(token: &'a dyn Kek, cek: &'a Key256) -> Step<'a> {
     Box::new(move || drop(black_box(token.wrap(cek, CONTEXT).unwrap())))
 }
 

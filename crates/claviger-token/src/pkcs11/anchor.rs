@@ -8,16 +8,16 @@ mod shelf;
 
 use self::shelf::{SessionShelf, Shelf};
 use super::{
-    Access, Pkcs11Token,
     fault::{Failure, Fault},
     ffi::Session,
     login::Login,
     module::{Module, with_patience},
     pool::Pool,
+    token::Pkcs11Token,
 };
-use crate::{AnchorSlot, TokenError, Uri, software::MAX_ANCHOR_BYTES as MAX_BYTES};
+use crate::{Access, AnchorSlot, TokenError, Uri, software::MAX_ANCHOR_BYTES as MAX_BYTES};
 use cryptoki::error::RvError;
-use std::{path::Path, thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 /// The most values under one name: far more than writers that were cut short, or write at once, leave behind.
 const MAX_VALUES: usize = 64;
@@ -28,20 +28,20 @@ const CONFIRMATIONS: usize = 3;
 
 /// The place on one PKCS#11 token where anchors are kept, reached without any key.
 #[derive(Debug)]
-pub struct Pkcs11AnchorSlot {
+pub(super) struct Pkcs11AnchorSlot {
     pool: Pool,
     location: String,
 }
 
-/// Opens the place for anchors on the token that fits the URI.
-pub fn open_anchors(module: &Path, uri: &Uri, access: &Access) -> Result<Pkcs11AnchorSlot, TokenError> {
-    let pool = Pool::attach(Module::open(module)?, uri.clone(), Login::new(&access.pin), None)?;
+/// See [`crate::Driver::open_anchors`].
+pub(super) fn open(module: Arc<Module>, uri: &Uri, access: &Access) -> Result<Pkcs11AnchorSlot, TokenError> {
+    let pool = Pool::attach(module, uri.clone(), Login::new(&access.pin), None)?;
     Pkcs11AnchorSlot::on(pool)
 }
 
 impl Pkcs11Token {
-    /// The place for anchors on the same token, without a second login.
-    pub fn anchors(&self) -> Result<Pkcs11AnchorSlot, TokenError> {
+    /// See [`crate::Kek::anchors`].
+    pub(super) fn anchor_slot(&self) -> Result<Pkcs11AnchorSlot, TokenError> {
         Pkcs11AnchorSlot::on(self.pool.beside(&self.description.token_serial, None)?)
     }
 }
@@ -84,7 +84,7 @@ impl AnchorSlot for Pkcs11AnchorSlot {
 type Kept<S> = (<S as Shelf>::Object, Vec<u8>);
 
 fn unusable(name: &str, reason: &'static str) -> TokenError {
-    TokenError::AnchorUnusable { name: name.to_owned(), reason }
+    TokenError::AnchorUnusable { name: name.to_owned(), reason: reason.into() }
 }
 
 /// Whether another process destroyed an object under the call. SoftHSM says so; kryoptic answers `CKR_GENERAL_ERROR`.

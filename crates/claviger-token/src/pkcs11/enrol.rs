@@ -8,49 +8,22 @@ use super::{
     module::Module,
     pool::{KeyQuery, Pool},
     profile::{Profile, TestBlob},
-    self_test::{SelfTestReport, self_test},
-    slots,
+    self_test::self_test,
     template::{self, ImportAs, PointAs, UnwrapAs},
     token::{Pkcs11Token, SharedEntropy},
 };
-use crate::{KeyDescription, NewKey, PinSource, TokenError, Uri};
+use crate::{Access, KeyDescription, NewKek, NewKey, SelfTestReport, TokenError, Uri};
 use claviger_types::{Entropy, Key256, RecipientId, Scheme};
 use cryptoki::{error::RvError, object::Attribute};
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-/// A KEK that is to be made.
-#[derive(Debug, Clone)]
-pub struct NewKek {
-    /// Whose key it will be; its bytes become the `CKA_ID`.
-    pub recipient: RecipientId,
-    /// The `CKA_LABEL`.
-    pub label: String,
-    /// The scheme; `None` takes the first that passes the self-test, in the order of [`Scheme::ALL`].
-    pub scheme: Option<Scheme>,
-    /// Whether RSAES-OAEP with SHA-1 may be taken when nothing else works.
-    pub allow_sha1: bool,
-}
-
-/// Everything by which a token is reached.
-#[derive(Clone)]
-pub struct Access {
-    /// Where the token is logged in to; kept, and asked again when the login is lost.
-    pub pin: Arc<dyn PinSource>,
-    /// Randomness for keys to be wrapped, nonces and ephemeral keys.
-    pub entropy: Arc<dyn Entropy>,
-}
-
-/// Makes a KEK on the token that fits the URI, reads every attribute back, and puts it through [`self_test`].
-///
-/// Without a wish for a scheme, one that does not work here is passed over; a token that fails an attack is refused as a
-/// whole. Whatever fails, the new key is destroyed.
-pub fn generate(
-    module: &Path,
+/// See [`crate::Driver::generate`].
+pub(super) fn generate(
+    module: Arc<Module>,
     uri: &Uri,
     access: &Access,
     new: &NewKek,
 ) -> Result<(Pkcs11Token, SelfTestReport), TokenError> {
-    let module = Module::open(module)?;
     let keyless = Pool::attach(module, uri.clone(), Login::new(&access.pin), None)?;
     let schemes = Scheme::ALL.into_iter().filter(|scheme| match new.scheme {
         Some(wanted) => *scheme == wanted,
@@ -78,7 +51,7 @@ fn generate_as(
     scheme: Scheme,
 ) -> Result<(Pkcs11Token, SelfTestReport), TokenError> {
     let writer = keyless.writer()?;
-    let made = kek::make(&writer, scheme, recipient, label)?;
+    let made = kek::make(&writer, &keyless.module().settings, scheme, recipient, label)?;
     let outcome = kek::read_back(&writer, &made).and_then(|()| {
         let serial = keyless.summary()?.serial;
         let entropy = SharedEntropy(Arc::clone(entropy));
@@ -122,12 +95,9 @@ fn still_there() -> TokenError {
     }
 }
 
-/// Opens the KEK of this recipient on the token that fits the URI.
-///
-/// `profile` is [`KeyDescription::profile`] as it was kept at enrolment; when it is empty or cannot be read, the module is
-/// probed once more.
-pub fn open(
-    module: &Path,
+/// See [`crate::Driver::open`].
+pub(super) fn open(
+    module: Arc<Module>,
     uri: &Uri,
     access: &Access,
     recipient: RecipientId,
@@ -139,7 +109,7 @@ pub fn open(
         template: template::query(scheme, &id, uri.object.as_deref()),
         shown: uri.object.clone().unwrap_or_else(|| recipient.to_string()),
     };
-    let pool = Pool::attach(Module::open(module)?, uri.clone(), Login::new(&access.pin), Some(query))?;
+    let pool = Pool::attach(module, uri.clone(), Login::new(&access.pin), Some(query))?;
     let entropy = SharedEntropy(Arc::clone(&access.entropy));
     attach(pool, entropy, &id, recipient, scheme, Profile::parse(profile))
 }
@@ -165,7 +135,7 @@ fn attach(
     scheme: Scheme,
     profile: Option<Profile>,
 ) -> Result<Pkcs11Token, TokenError> {
-    let slots::TokenSummary { label, serial, .. } = pool.summary()?;
+    let crate::TokenSummary { label, serial, .. } = pool.summary()?;
     let lease = pool.lease()?;
     let (session, key) = (lease.session()?, lease.key()?);
     let description = KeyDescription {
@@ -234,8 +204,8 @@ fn round_trip(token: &Pkcs11Token, profile: &Profile) -> Result<TestBlob, Failur
 }
 
 impl Pkcs11Token {
-    /// Destroys the KEK, both halves of a pair, and looks that it is gone. Whatever is wrapped to it alone is lost.
-    pub fn destroy_key(self) -> Result<(), TokenError> {
+    /// See [`crate::Kek::destroy_key`].
+    pub(super) fn destroy(&self) -> Result<(), TokenError> {
         let writer = self.pool.writer()?;
         let lease = self.pool.lease()?;
         let (key, version) = (lease.key()?, lease.version);
@@ -256,6 +226,7 @@ impl Pkcs11Token {
             Err(error) => Err(error),
         }
     }
+
     /// See [`crate::Token::sibling`]; the module is probed anew for it.
     pub(super) fn sibling_key(&self, recipient: RecipientId, scheme: Scheme) -> Result<Self, TokenError> {
         beside(&self.pool, &self.description.token_serial, self.entropy.clone(), recipient, scheme)

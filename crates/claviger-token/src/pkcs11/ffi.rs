@@ -18,13 +18,15 @@ use super::fault::Fault;
 use crate::TokenError;
 use cryptoki::{
     error::{Rv, RvError},
+    mechanism::Mechanism,
     object::Attribute,
 };
 use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_C_INITIALIZE_ARGS, CK_FUNCTION_LIST, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID, CK_SLOT_INFO,
-    CK_TOKEN_INFO, CK_TRUE, CK_ULONG, CKF_OS_LOCKING_OK, CKU_USER,
+    CK_ATTRIBUTE, CK_C_INITIALIZE_ARGS, CK_FUNCTION_LIST, CK_MECHANISM, CK_MECHANISM_TYPE, CK_RV,
+    CK_SESSION_HANDLE, CK_SLOT_ID, CK_SLOT_INFO, CK_TOKEN_INFO, CK_TRUE, CK_ULONG, CKF_OS_LOCKING_OK,
+    CKU_USER,
 };
-use std::{path::Path, ptr};
+use std::{ffi::CString, marker::PhantomData, path::Path, ptr};
 
 /// More slots than any machine has; a module that says more is broken.
 const MOST_SLOTS: CK_ULONG = 4096;
@@ -59,11 +61,18 @@ impl Raw {
         Ok(Self { functions, _library: library })
     }
 
-    /// Begins the module's work in this process. It may use the system's locks.
-    pub(super) fn initialize(&self) -> Result<(), Fault> {
+    /// Begins the module's work in this process. It may use the system's locks; `reserved` is what some want besides.
+    pub(super) fn initialize(&self, reserved: Option<&str>) -> Result<(), Fault> {
         let function = present("C_Initialize", self.functions.C_Initialize)?;
-        let mut arguments =
-            CK_C_INITIALIZE_ARGS { flags: CKF_OS_LOCKING_OK, ..CK_C_INITIALIZE_ARGS::default() };
+        let reserved = reserved.map(CString::new).transpose();
+        let reserved = reserved.map_err(|_| Fault { function: "C_Initialize", rv: RvError::ArgumentsBad })?;
+        let reserved = reserved.as_ref().map_or(ptr::null(), |text| text.as_ptr());
+        let standard = CK_C_INITIALIZE_ARGS {
+            flags: CKF_OS_LOCKING_OK,
+            pReserved: reserved.cast_mut().cast(),
+            ..CK_C_INITIALIZE_ARGS::default()
+        };
+        let mut arguments = InitArguments { standard, beyond: ptr::null() };
         // SAFETY: see the module's documentation; the module reads the arguments during the call.
         check("C_Initialize", unsafe { function((&raw mut arguments).cast()) })
     }
@@ -117,6 +126,47 @@ impl Raw {
         let (pin, length) = pin.map_or((ptr::null(), 0), |pin| (pin.as_ptr(), length(pin)));
         // SAFETY: see the module's documentation; C_Login only reads the PIN.
         check("C_Login", unsafe { function(session, CKU_USER, pin.cast_mut(), length) })
+    }
+}
+
+/// The arguments of `C_Initialize`. NSS reads one null pointer more where the reserved one is not null.
+#[repr(C)]
+struct InitArguments {
+    standard: CK_C_INITIALIZE_ARGS,
+    beyond: *const u8,
+}
+
+/// A mechanism as it goes to a module: under the standard's number, or under a vendor's.
+pub(super) struct Call<'a> {
+    mechanism: CK_MECHANISM,
+    // The parameters that it points to.
+    _parameters: PhantomData<&'a ()>,
+}
+
+impl<'a> From<&'a Mechanism<'_>> for Call<'a> {
+    fn from(mechanism: &'a Mechanism<'_>) -> Self {
+        Self { mechanism: mechanism.into(), _parameters: PhantomData }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// By a mechanism's number; `parameter` is its IV or nothing.
+    pub(super) fn numbered(mechanism: CK_MECHANISM_TYPE, parameter: &'a [u8]) -> Self {
+        let start = if parameter.is_empty() { ptr::null() } else { parameter.as_ptr() };
+        let mechanism = CK_MECHANISM {
+            mechanism,
+            pParameter: start.cast_mut().cast(),
+            ulParameterLen: length(parameter),
+        };
+        Self { mechanism, _parameters: PhantomData }
+    }
+
+    /// The same parameters under the vendor's number, where there is one.
+    pub(super) fn or_vendors(mut self, number: Option<u32>) -> Self {
+        if let Some(number) = number {
+            self.mechanism.mechanism = number.into();
+        }
+        self
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     ffi::{ObjectHandle, Session},
     template::{self, KeyTemplate, Strictness},
 };
-use crate::{PublicKey, TokenError};
+use crate::{ModuleSettings, PublicKey, TokenError};
 use claviger_types::{EcPoint, RecipientId, Scheme};
 use cryptoki::{
     error::RvError,
@@ -29,6 +29,7 @@ pub(super) struct Made {
 /// Makes a KEK by the strictest template that the module takes.
 pub(super) fn make(
     session: &Session,
+    settings: &ModuleSettings,
     scheme: Scheme,
     recipient: RecipientId,
     label: &str,
@@ -37,7 +38,8 @@ pub(super) fn make(
         Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1 => &RSA_BITS,
         _ => &[0],
     };
-    let of_size = |bits| move |strictness| template::kek(scheme, recipient, label, bits, strictness);
+    let of_size =
+        |bits| move |strictness| template::kek(scheme, recipient, label, bits, (strictness, settings));
     let mut last = Fault { function: "C_GenerateKey", rv: RvError::MechanismInvalid };
     for &bits in sizes {
         match make_by(session, of_size(bits)) {

@@ -4,9 +4,9 @@ use super::{
     fault::Fault,
     ffi::Session,
     module::{Module, with_patience},
-    slots::{self, TokenSummary},
+    slots,
 };
-use crate::{PinPrompt, PinSource, PinTries, TokenError};
+use crate::{PinPrompt, PinSource, PinTries, TokenError, TokenSummary};
 use claviger_types::Pin;
 use cryptoki::error::RvError;
 use cryptoki_sys::{CK_SLOT_ID as Slot, CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS};

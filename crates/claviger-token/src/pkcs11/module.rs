@@ -1,12 +1,12 @@
 //! Modules: loaded by path, initialised once per process however many users they have, finalised with the last.
 
 use super::{fault::Fault, ffi::Raw};
-use crate::TokenError;
+use crate::{ModuleSettings, ModuleSpec, TokenError};
 use cryptoki::error::RvError;
 use std::{
     collections::BTreeMap,
     fmt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -37,31 +37,32 @@ static IN_USE: Mutex<BTreeMap<PathBuf, Usage>> = Mutex::new(BTreeMap::new());
 pub(super) struct Module {
     path: PathBuf,
     pub(super) raw: Arc<Raw>,
+    pub(super) settings: ModuleSettings,
 }
 
 impl Module {
-    /// Loads and initialises the module at this path. The path is never searched for: it names one file.
-    pub(super) fn open(path: &Path) -> Result<Arc<Self>, TokenError> {
+    /// Loads and initialises the module. The path is never searched for: it names one file.
+    pub(super) fn open(spec: &ModuleSpec) -> Result<Arc<Self>, TokenError> {
+        let ModuleSpec { path: given, settings } = spec;
         let unusable =
-            |reason: String| TokenError::ModuleUnusable { module: path.display().to_string(), reason };
-        let given = path;
-        let path = path.canonicalize().map_err(|error| unusable(error.to_string()))?;
+            |reason: String| TokenError::ModuleUnusable { module: given.display().to_string(), reason };
+        let path = given.canonicalize().map_err(|error| unusable(error.to_string()))?;
         let mut in_use = in_use();
         if let Some(usage) = in_use.get_mut(&path) {
             usage.users += 1;
-            return Ok(Arc::new(Self { path, raw: Arc::clone(&usage.raw) }));
+            return Ok(Arc::new(Self { path, raw: Arc::clone(&usage.raw), settings: settings.clone() }));
         }
         let raw = Arc::new(Raw::load(&path, given)?);
-        let ours = initialise(&raw)
+        let ours = initialise(&raw, settings)
             .map_err(|fault| unusable(format!("C_Initialize answered {}", super::fault::name(fault.rv))))?;
         in_use.insert(path.clone(), Usage { raw: Arc::clone(&raw), users: 1, ours });
-        Ok(Arc::new(Self { path, raw }))
+        Ok(Arc::new(Self { path, raw, settings: settings.clone() }))
     }
 
     /// Initialises it once more, after a call answered that it is not.
     pub(super) fn initialise_again(&self) -> Result<(), TokenError> {
         let mut in_use = in_use();
-        let ours = initialise(&self.raw)?;
+        let ours = initialise(&self.raw, &self.settings)?;
         if let Some(usage) = in_use.get_mut(&self.path) {
             usage.ours |= ours;
         }
@@ -77,7 +78,7 @@ impl Module {
             return Ok(false);
         }
         self.raw.finalize()?;
-        initialise(&self.raw)?;
+        initialise(&self.raw, &self.settings)?;
         Ok(true)
     }
 }
@@ -109,8 +110,8 @@ fn in_use() -> MutexGuard<'static, BTreeMap<PathBuf, Usage>> {
 }
 
 /// Whether it was this call that initialised the module.
-fn initialise(raw: &Raw) -> Result<bool, Fault> {
-    match with_patience(|| raw.initialize()) {
+fn initialise(raw: &Raw, settings: &ModuleSettings) -> Result<bool, Fault> {
+    match with_patience(|| raw.initialize(settings.init_args.as_deref())) {
         Ok(()) => Ok(true),
         Err(Fault { rv: RvError::CryptokiAlreadyInitialized, .. }) => Ok(false),
         Err(fault) => Err(fault),

@@ -2,11 +2,12 @@
 
 use super::{
     fault::Fault,
-    ffi::{ObjectHandle, Raw, Session},
+    ffi::{Call, ObjectHandle, Raw, Session},
+    module::Module,
     profile::Profile,
     template::{self, PointAs},
 };
-use crate::software;
+use crate::{IvSource, software};
 use claviger_types::{EcPoint, Key256, Scheme};
 use cryptoki::{
     error::RvError,
@@ -32,7 +33,7 @@ const OAEP_ROOM: usize = 1024;
 
 /// One KEK on one session.
 pub(super) struct Operation<'a> {
-    pub(super) raw: &'a Raw,
+    pub(super) module: &'a Module,
     pub(super) session: &'a Session,
     pub(super) key: ObjectHandle,
     pub(super) profile: &'a Profile,
@@ -42,11 +43,11 @@ impl Operation<'_> {
     /// A256KW: the key comes in as a session object, is wrapped, and the object is destroyed.
     pub(super) fn wrap_by_key_wrap(&self, cek: &Key256) -> Result<Vec<u8>, Fault> {
         let template = template::imported(self.profile.import);
-        let object = self.raw.create_with_value(self.session(), &template, cek.expose())?;
+        let object = self.raw().create_with_value(self.session(), &template, cek.expose())?;
         let object = SessionObject { operation: self, object: Some(object) };
         let mut out = [0; ROOM];
         let count =
-            self.raw.wrap(self.session(), &Mechanism::AesKeyWrap, self.key(), object.handle(), &mut out)?;
+            self.raw().wrap(self.session(), self.key_wrap(), self.key(), object.handle(), &mut out)?;
         object.destroy()?;
         exactly(&out, count, software::KW_BYTES, "C_WrapKey")
     }
@@ -54,23 +55,30 @@ impl Operation<'_> {
     /// A256KW: the key comes out as a session object, is read, and the object is destroyed.
     pub(super) fn unwrap_by_key_wrap(&self, wrapped: &[u8]) -> Result<Key256, Fault> {
         let template = template::unwrapped(self.profile.unwrap, KeyType::AES);
-        let object =
-            self.raw.unwrap(self.session(), &Mechanism::AesKeyWrap, self.key(), wrapped, &template)?;
+        let object = self.raw().unwrap(self.session(), self.key_wrap(), self.key(), wrapped, &template)?;
         self.read(object, false)
     }
 
-    /// A256GCM.
+    /// A256GCM: the nonce that was used, and the wrapped key. Where the token insists on a nonce of its own, that given is
+    /// only room for it.
     pub(super) fn encrypt_by_gcm(
         &self,
         iv: [u8; 12],
         cek: &Key256,
         context: &[u8],
-    ) -> Result<Vec<u8>, Fault> {
-        let mut iv = iv;
+    ) -> Result<([u8; 12], Vec<u8>), Fault> {
+        let tokens_own = self.module.settings.iv == IvSource::Token;
+        let mut iv = if tokens_own { [0; 12] } else { iv };
         let mechanism = gcm("C_EncryptInit", &mut iv, context)?;
+        let call = Call::from(&mechanism).or_vendors(self.module.settings.mechanisms.gcm);
         let mut out = [0; ROOM];
-        let count = self.raw.encrypt(self.session(), &mechanism, self.key(), cek.expose(), &mut out)?;
-        exactly(&out, count, software::GCM_BYTES, "C_Encrypt")
+        let count = self.raw().encrypt(self.session(), call, self.key(), cek.expose(), &mut out)?;
+        drop(mechanism);
+        // A nonce that was never chosen would be the next one, too.
+        if tokens_own && iv == [0; 12] {
+            return Err(Fault { function: "C_EncryptInit", rv: RvError::MechanismParamInvalid });
+        }
+        Ok((iv, exactly(&out, count, software::GCM_BYTES, "C_Encrypt")?))
     }
 
     /// A256GCM.
@@ -82,7 +90,10 @@ impl Operation<'_> {
     ) -> Result<Key256, Fault> {
         let mut iv = iv;
         let mechanism = gcm("C_DecryptInit", &mut iv, context)?;
-        self.decrypt::<GCM_ROOM>(&mechanism, wrapped)
+        self.decrypt::<GCM_ROOM>(
+            Call::from(&mechanism).or_vendors(self.module.settings.mechanisms.gcm),
+            wrapped,
+        )
     }
 
     /// ECDH: the shared secret's x coordinate.
@@ -95,8 +106,9 @@ impl Operation<'_> {
         }
         encoded.extend(point);
         let mechanism = Mechanism::Ecdh1Derive(Ecdh1DeriveParams::new(EcKdf::null(), &encoded));
+        let call = Call::from(&mechanism).or_vendors(self.module.settings.mechanisms.ecdh);
         let template = template::unwrapped(self.profile.unwrap, KeyType::GENERIC_SECRET);
-        let object = self.raw.derive(self.session(), &mechanism, self.key(), &template)?;
+        let object = self.raw().derive(self.session(), call, self.key(), &template)?;
         self.read(object, true)
     }
 
@@ -107,12 +119,16 @@ impl Operation<'_> {
             _ => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256),
         };
         let parameters = PkcsOaepParams::new(hash, mask, PkcsOaepSource::empty());
-        self.decrypt::<OAEP_ROOM>(&Mechanism::RsaPkcsOaep(parameters), wrapped)
+        let mechanism = Mechanism::RsaPkcsOaep(parameters);
+        self.decrypt::<OAEP_ROOM>(
+            Call::from(&mechanism).or_vendors(self.module.settings.mechanisms.oaep),
+            wrapped,
+        )
     }
 
-    fn decrypt<const N: usize>(&self, mechanism: &Mechanism<'_>, wrapped: &[u8]) -> Result<Key256, Fault> {
+    fn decrypt<const N: usize>(&self, call: Call<'_>, wrapped: &[u8]) -> Result<Key256, Fault> {
         let mut out = Zeroizing::new([0; N]);
-        let count = self.raw.decrypt(self.session(), mechanism, self.key(), wrapped, out.as_mut_slice())?;
+        let count = self.raw().decrypt(self.session(), call, self.key(), wrapped, out.as_mut_slice())?;
         out.get(..count).and_then(Key256::from_slice).ok_or_else(|| unfit("C_Decrypt"))
     }
 
@@ -120,7 +136,7 @@ impl Operation<'_> {
     fn read(&self, object: CK_OBJECT_HANDLE, number: bool) -> Result<Key256, Fault> {
         let object = SessionObject { operation: self, object: Some(object) };
         let key = Key256::build(|key| {
-            let count = self.raw.read_value(self.session(), object.handle(), key)?;
+            let count = self.raw().read_value(self.session(), object.handle(), key)?;
             let missing = KEY.saturating_sub(count);
             if number && count > 0 {
                 key.rotate_right(missing);
@@ -137,6 +153,14 @@ impl Operation<'_> {
 
     pub(super) fn session(&self) -> CK_SESSION_HANDLE {
         self.session.handle()
+    }
+
+    fn raw(&self) -> &Raw {
+        &self.module.raw
+    }
+
+    fn key_wrap(&self) -> Call<'static> {
+        Call::from(&Mechanism::AesKeyWrap).or_vendors(self.module.settings.mechanisms.key_wrap)
     }
 
     fn key(&self) -> CK_OBJECT_HANDLE {
@@ -159,14 +183,14 @@ impl SessionObject<'_> {
     fn destroy(mut self) -> Result<(), Fault> {
         self.object
             .take()
-            .map_or(Ok(()), |object| self.operation.raw.destroy(self.operation.session(), object))
+            .map_or(Ok(()), |object| self.operation.raw().destroy(self.operation.session(), object))
     }
 }
 
 impl Drop for SessionObject<'_> {
     fn drop(&mut self) {
         if let Some(object) = self.object.take() {
-            let _ = self.operation.raw.destroy(self.operation.session(), object);
+            let _ = self.operation.raw().destroy(self.operation.session(), object);
         }
     }
 }

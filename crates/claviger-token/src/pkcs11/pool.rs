@@ -11,9 +11,9 @@ use super::{
     kek,
     login::Login,
     module::{BACKOFF, Module, with_patience},
-    slots::{self, TokenSummary},
+    slots,
 };
-use crate::{TokenError, Uri};
+use crate::{TokenError, TokenSummary, Uri};
 use cryptoki::{error::RvError, object::Attribute};
 use cryptoki_sys::CK_SLOT_ID as Slot;
 use std::{

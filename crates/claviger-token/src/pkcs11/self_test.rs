@@ -8,44 +8,27 @@
 use super::{
     fault,
     fault::Fault,
-    ffi::{ObjectHandle, Raw, Session},
+    ffi::{Call, ObjectHandle, Raw, Session},
     kek,
     template::Strictness,
     token::Pkcs11Token,
 };
-use crate::{Token as _, TokenError};
+use crate::{SelfTestCheck, SelfTestReport, Token as _, TokenError};
 use claviger_types::{Key256, Scheme, WrappedCek};
 use cryptoki::{
     mechanism::Mechanism,
     object::{Attribute, AttributeType, KeyType, ObjectClass},
 };
-use cryptoki_sys::{CKM_AES_CBC_PAD, CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD};
+use cryptoki_sys::{
+    CK_MECHANISM_TYPE, CKM_AES_CBC_PAD, CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD,
+};
 use zeroize::Zeroizing;
-
-/// What the self-test did and saw.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SelfTestReport {
-    /// The scheme that was tested.
-    pub scheme: Scheme,
-    /// Check by check, in order.
-    pub checks: Vec<SelfTestCheck>,
-}
-
-/// One check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SelfTestCheck {
-    /// What was tried.
-    pub name: &'static str,
-    /// How the token answered.
-    pub outcome: String,
-}
 
 /// What binds the self-test's wrapped keys where a scheme binds a context.
 const CONTEXT: &[u8] = b"claviger/token/self-test";
 
-/// Tests the key's scheme and attacks the key. A token that fails is [`TokenError::Refused`]; nothing of what the test makes
-/// stays on it.
-pub fn self_test(token: &Pkcs11Token) -> Result<SelfTestReport, TokenError> {
+/// See [`crate::Kek::self_test`].
+pub(super) fn self_test(token: &Pkcs11Token) -> Result<SelfTestReport, TokenError> {
     let mut report = SelfTestReport { scheme: token.description.scheme, checks: Vec::new() };
     functions(token, &mut report)?;
     attacks(token, &mut report)?;
@@ -67,7 +50,7 @@ impl SelfTestReport {
     }
 
     fn note(&mut self, name: &'static str, outcome: impl Into<String>) {
-        self.checks.push(SelfTestCheck { name, outcome: outcome.into() });
+        self.checks.push(SelfTestCheck { name: name.into(), outcome: outcome.into() });
     }
 
     /// A call that must fail: how it did, or the finding that it did not.
@@ -207,8 +190,13 @@ fn decrypt_with_the_wrapping_key(
     let session = token.pool.writer()?;
     let mut out = Zeroizing::new([0; 64]);
     let raw = &token.pool.module().raw;
-    let decrypted =
-        raw.decrypt(session.handle(), &Mechanism::AesEcb, key.handle(), &[0; 16], out.as_mut_slice());
+    let decrypted = raw.decrypt(
+        session.handle(),
+        (&Mechanism::AesEcb).into(),
+        key.handle(),
+        &[0; 16],
+        out.as_mut_slice(),
+    );
     report.must_fail(
         "decrypt with the wrapping key",
         "its wrapping key decrypts, so it gives data keys up",
@@ -309,11 +297,24 @@ fn wrap_itself(
     key: ObjectHandle,
     report: &mut SelfTestReport,
 ) -> Result<(), TokenError> {
-    let mut out = Zeroizing::new([0; 4096]);
     let raw = &token.pool.module().raw;
-    let wrapped =
-        raw.wrap(session.handle(), &Mechanism::AesKeyWrap, key.handle(), key.handle(), out.as_mut_slice());
-    report.must_fail("wrap the key by itself", "it wraps an unextractable key by itself", &wrapped)
+    for mechanism in carriers(token) {
+        if matches!(mechanism, CKM_AES_CBC_PAD | CKM_AES_KEY_WRAP_PAD | CKM_AES_KEY_WRAP_KWP) {
+            continue;
+        }
+        let mut out = Zeroizing::new([0; 4096]);
+        let (call, key) = (Call::numbered(mechanism, &[]), key.handle());
+        let wrapped = raw.wrap(session.handle(), call, key, key, out.as_mut_slice());
+        report.must_fail("wrap the key by itself", "it wraps an unextractable key by itself", &wrapped)?;
+    }
+    Ok(())
+}
+
+/// The mechanisms that might carry a key out: the standard's, and the one that this vendor has in their place.
+fn carriers(token: &Pkcs11Token) -> impl Iterator<Item = CK_MECHANISM_TYPE> {
+    let vendors = token.pool.module().settings.mechanisms.key_wrap.map(CK_MECHANISM_TYPE::from);
+    let standard = [CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP, CKM_AES_CBC_PAD];
+    standard.into_iter().chain(vendors)
 }
 
 /// A key of known bytes with the right to wrap; under it, every mechanism that might carry the KEK out.
@@ -330,8 +331,7 @@ fn wrap_under_a_known_key(
         Attribute::Token(false),
         Attribute::Wrap(true),
     ];
-    let mechanisms = [CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP, CKM_AES_CBC_PAD];
-    for mechanism in mechanisms {
+    for mechanism in carriers(token) {
         // A session for each, because a failed call may spoil one; the known key ends with it.
         let session = token.pool.writer()?;
         let known = match raw.create_with_value(session.handle(), &template, &[0x42; 32]) {
@@ -343,8 +343,8 @@ fn wrap_under_a_known_key(
         };
         let iv: &[u8] = if mechanism == CKM_AES_CBC_PAD { &[0; 16] } else { &[] };
         let mut out = Zeroizing::new([0; 4096]);
-        let wrapped =
-            raw.wrap_by_number(session.handle(), mechanism, iv, known, key.handle(), out.as_mut_slice());
+        let call = Call::numbered(mechanism, iv);
+        let wrapped = raw.wrap(session.handle(), call, known, key.handle(), out.as_mut_slice());
         report.must_fail(
             NAME,
             "it wraps an unextractable key under a key that the caller knows",

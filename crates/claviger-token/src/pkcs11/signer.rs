@@ -4,7 +4,7 @@
 //! software before anybody sees it.
 
 use super::{
-    enrol::{Access, destroy},
+    enrol::destroy,
     fault::Failure,
     ffi::Session,
     kek,
@@ -13,10 +13,10 @@ use super::{
     pool::{KeyQuery, Pool},
     self_test, template,
 };
-use crate::{PublicKey, Signer, TokenError, Uri, software};
+use crate::{Access, PublicKey, Signer, TokenError, Uri, software};
 use claviger_types::{Digest, EcPoint, Scheme, SignerId};
 use cryptoki::{mechanism::Mechanism, object::Attribute};
-use std::path::Path;
+use std::sync::Arc;
 
 /// Bytes of a signature.
 const SIGNATURE: usize = 64;
@@ -25,23 +25,21 @@ const ROOM: usize = 256;
 
 /// A P-256 key on one PKCS#11 token that signs and does nothing else.
 #[derive(Debug)]
-pub struct Pkcs11Signer {
+pub(super) struct Pkcs11Signer {
     pool: Pool,
     id: SignerId,
     public_key: EcPoint,
 }
 
-/// Makes a signing key on the token that fits the URI, reads every attribute back, attacks it as a KEK is attacked, and has
-/// it sign. Whatever fails, the new key is destroyed. [`TokenError::NoScheme`] where the token makes no such key or does not
-/// sign with it.
-pub fn generate_signer(
-    module: &Path,
+/// See [`crate::Driver::generate_signer`].
+pub(super) fn generate(
+    module: Arc<Module>,
     uri: &Uri,
     access: &Access,
     id: SignerId,
     label: &str,
 ) -> Result<Pkcs11Signer, TokenError> {
-    let keyless = Pool::attach(Module::open(module)?, uri.clone(), Login::new(&access.pin), None)?;
+    let keyless = Pool::attach(module, uri.clone(), Login::new(&access.pin), None)?;
     let writer = keyless.writer()?;
     let made = kek::make_by(&writer, |strictness| template::signer(id, label, strictness));
     let made = made.map_err(|fault| no_scheme(&fault.into()))?;
@@ -59,9 +57,9 @@ pub fn generate_signer(
     outcome
 }
 
-/// Opens the signing key of this id on the token that fits the URI.
-pub fn open_signer(
-    module: &Path,
+/// See [`crate::Driver::open_signer`].
+pub(super) fn open(
+    module: Arc<Module>,
     uri: &Uri,
     access: &Access,
     id: SignerId,
@@ -71,7 +69,7 @@ pub fn open_signer(
         template: template::signer_query(&key_id, uri.object.as_deref()),
         shown: uri.object.clone().unwrap_or_else(|| id.to_string()),
     };
-    let pool = Pool::attach(Module::open(module)?, uri.clone(), Login::new(&access.pin), Some(query))?;
+    let pool = Pool::attach(module, uri.clone(), Login::new(&access.pin), Some(query))?;
     attach(pool, id, &key_id)
 }
 
@@ -84,22 +82,6 @@ fn attach(pool: Pool, id: SignerId, key_id: &[u8]) -> Result<Pkcs11Signer, Token
     };
     software::check_point(&public_key)?;
     Ok(Pkcs11Signer { pool, id, public_key })
-}
-
-impl Pkcs11Signer {
-    /// Destroys the key, both halves. What it has signed stays signed.
-    pub fn destroy_key(self) -> Result<(), TokenError> {
-        let writer = self.pool.writer()?;
-        let lease = self.pool.lease()?;
-        let key = lease.key()?;
-        lease.give_back();
-        let public = kek::public_object(&writer, self.id.as_bytes())?;
-        writer.destroy(key)?;
-        if let Some(public) = public {
-            writer.destroy(public)?;
-        }
-        Ok(())
-    }
 }
 
 /// What has worked on real modules: a usage switched on later, a copy with more usages.
@@ -160,6 +142,19 @@ impl Signer for Pkcs11Signer {
             Err(wrong())
         }
     }
+
+    fn destroy_key(&self) -> Result<(), TokenError> {
+        let writer = self.pool.writer()?;
+        let lease = self.pool.lease()?;
+        let key = lease.key()?;
+        lease.give_back();
+        let public = kek::public_object(&writer, self.id.as_bytes())?;
+        writer.destroy(key)?;
+        if let Some(public) = public {
+            writer.destroy(public)?;
+        }
+        Ok(())
+    }
 }
 
 impl Pkcs11Signer {
@@ -168,7 +163,7 @@ impl Pkcs11Signer {
             let mut out = [0; ROOM];
             let raw = &self.pool.module().raw;
             let (session, key) = (session.handle(), key?.handle());
-            let count = raw.sign(session, &Mechanism::Ecdsa, key, digest.as_bytes(), &mut out)?;
+            let count = raw.sign(session, (&Mechanism::Ecdsa).into(), key, digest.as_bytes(), &mut out)?;
             let signature = out.get(..count).and_then(|signature| signature.try_into().ok());
             signature.ok_or_else(|| Failure::from(wrong()))
         })

@@ -1,45 +1,16 @@
 //! The tokens that a module shows, and the one that a URI means.
 
 use super::module::{Module, with_patience};
-use crate::{PinTries, TokenError, Uri, pkcs11::fault::Fault};
+use crate::{PinTries, TokenError, TokenSummary, Uri, pkcs11::fault::Fault};
 use cryptoki_sys::{
     CK_FLAGS, CK_SLOT_ID as Slot, CKF_LOGIN_REQUIRED, CKF_PROTECTED_AUTHENTICATION_PATH,
     CKF_TOKEN_INITIALIZED, CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_INITIALIZED,
     CKF_USER_PIN_LOCKED,
 };
-use std::path::Path;
 
-/// One token in one slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenSummary {
-    /// Its label.
-    pub label: String,
-    /// Its serial number.
-    pub serial: String,
-    /// Its manufacturer.
-    pub manufacturer: String,
-    /// Its model.
-    pub model: String,
-    /// The slot's description.
-    pub slot_description: String,
-    /// The slot's manufacturer.
-    pub slot_manufacturer: String,
-    /// Whether it has been initialised; one that was not has no label to be named by.
-    pub initialised: bool,
-    /// Whether a user PIN is set.
-    pub pin_set: bool,
-    /// Whether the PIN is entered at the reader.
-    pub pin_pad: bool,
-    /// The tries that are left, as far as it tells.
-    pub tries: PinTries,
-    /// The URI that names this token and no other.
-    pub uri: Uri,
-}
-
-/// The tokens that the module at this path shows, initialised or not.
-pub fn list(module: &Path) -> Result<Vec<TokenSummary>, TokenError> {
-    let module = Module::open(module)?;
-    Ok(all(&module)?.into_iter().map(|(_, summary)| summary).collect())
+/// The tokens that the module shows, initialised or not.
+pub(super) fn list(module: &Module) -> Result<Vec<TokenSummary>, TokenError> {
+    Ok(all(module)?.into_iter().map(|(_, summary)| summary).collect())
 }
 
 /// The one initialised token that fits the URI.

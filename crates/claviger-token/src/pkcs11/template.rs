@@ -1,5 +1,6 @@
 //! Templates: of the KEK, and of the short-lived session objects through which a wrapped key passes.
 
+use crate::ModuleSettings;
 use claviger_types::{RecipientId, Scheme, SignerId};
 use cryptoki::{
     mechanism::{Mechanism, MechanismType},
@@ -162,7 +163,7 @@ pub(super) fn kek(
     recipient: RecipientId,
     label: &str,
     rsa_bits: u64,
-    strictness: Strictness,
+    (strictness, settings): (Strictness, &ModuleSettings),
 ) -> KeyTemplate {
     let named = |attributes: &mut Vec<Attribute>| {
         attributes.extend([
@@ -198,8 +199,10 @@ pub(super) fn kek(
     if !matches!(strictness, Strictness::WithoutCopyable | Strictness::WithoutPublicUsages) {
         key.push(Attribute::Copyable(false));
     }
-    if strictness == Strictness::Full {
-        key.push(Attribute::AllowedMechanisms(vec![mechanism(scheme)]));
+    if strictness == Strictness::Full
+        && let Some(mechanism) = mechanism(scheme, settings)
+    {
+        key.push(Attribute::AllowedMechanisms(vec![mechanism]));
     }
 
     let mut public = vec![Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Private(false)];
@@ -279,12 +282,18 @@ pub(super) fn signer_query(id: &[u8], label: Option<&str>) -> Vec<Attribute> {
     query(Scheme::EcdhEsA256Kw, id, label)
 }
 
-/// The one mechanism that a scheme's KEK is for.
-const fn mechanism(scheme: Scheme) -> MechanismType {
-    match scheme {
-        Scheme::A256Kw => MechanismType::AES_KEY_WRAP,
-        Scheme::A256Gcm => MechanismType::AES_GCM,
-        Scheme::EcdhEsA256Kw => MechanismType::ECDH1_DERIVE,
-        Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1 => MechanismType::RSA_PKCS_OAEP,
+/// The one mechanism that a scheme's KEK is for, if it can be named in a template.
+fn mechanism(scheme: Scheme, settings: &ModuleSettings) -> Option<MechanismType> {
+    let (standard, vendors) = match scheme {
+        Scheme::A256Kw => (MechanismType::AES_KEY_WRAP, settings.mechanisms.key_wrap),
+        Scheme::A256Gcm => (MechanismType::AES_GCM, settings.mechanisms.gcm),
+        Scheme::EcdhEsA256Kw => (MechanismType::ECDH1_DERIVE, settings.mechanisms.ecdh),
+        Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1 => {
+            (MechanismType::RSA_PKCS_OAEP, settings.mechanisms.oaep)
+        }
+    };
+    match vendors {
+        None => Some(standard),
+        Some(number) => MechanismType::new_vendor_defined(number.into()).ok(),
     }
 }

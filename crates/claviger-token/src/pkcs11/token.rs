@@ -5,8 +5,11 @@ use super::{
     operation::Operation,
     pool::Pool,
     profile::{Profile, TestBlob},
+    self_test::self_test,
 };
-use crate::{KeyDescription, NewKey, Token, TokenError, Unwrapped, software};
+use crate::{
+    AnchorSlot, Kek, KeyDescription, NewKey, SelfTestReport, Token, TokenError, Unwrapped, software,
+};
 use claviger_types::{Entropy, Key256, RecipientId, Scheme, WrappedCek};
 use cryptoki::error::RvError;
 use std::sync::Arc;
@@ -16,7 +19,7 @@ const JUDGE_ROUNDS: usize = 4;
 
 /// One KEK on one PKCS#11 token.
 #[derive(Debug)]
-pub struct Pkcs11Token {
+pub(super) struct Pkcs11Token {
     pub(super) pool: Pool,
     pub(super) description: KeyDescription,
     pub(super) profile: Profile,
@@ -70,6 +73,20 @@ impl Token for Pkcs11Token {
     }
 }
 
+impl Kek for Pkcs11Token {
+    fn self_test(&self) -> Result<SelfTestReport, TokenError> {
+        self_test(self)
+    }
+
+    fn anchors(&self) -> Result<Arc<dyn AnchorSlot>, TokenError> {
+        Ok(Arc::new(self.anchor_slot()?))
+    }
+
+    fn destroy_key(&self) -> Result<(), TokenError> {
+        self.destroy()
+    }
+}
+
 impl Pkcs11Token {
     /// Wraps with the templates of this profile.
     pub(super) fn wrap_with(
@@ -85,10 +102,12 @@ impl Pkcs11Token {
             Scheme::A256Gcm => {
                 let mut iv = [0; 12];
                 entropy.fill(&mut iv).map_err(|error| Failure::Token(error.into()))?;
-                (Some(iv), self.run(profile, |operation| operation.encrypt_by_gcm(iv, cek, context))?)
+                let (iv, ciphertext) =
+                    self.run(profile, |operation| operation.encrypt_by_gcm(iv, cek, context))?;
+                (Some(iv), ciphertext)
             }
             Scheme::EcdhEsA256Kw | Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1 => {
-                let missing = TokenError::PublicKeyUnusable { reason: "the token does not show it" };
+                let missing = TokenError::PublicKeyUnusable { reason: "the token does not show it".into() };
                 let public_key = public_key.as_ref().ok_or(Failure::Token(missing))?;
                 return software::wrap_to_public_key(*recipient, *scheme, public_key, cek, context, entropy)
                     .map_err(Failure::Token);
@@ -128,7 +147,7 @@ impl Pkcs11Token {
         operation: impl Fn(&Operation<'_>) -> Result<T, Fault>,
     ) -> Result<T, Failure> {
         self.pool.run(|session, key| {
-            Ok(operation(&Operation { raw: &self.pool.module().raw, session, key: key?, profile })?)
+            Ok(operation(&Operation { module: self.pool.module(), session, key: key?, profile })?)
         })
     }
 

@@ -43,7 +43,7 @@ impl AnchorSlot for SoftwareAnchors {
         if !(1..=super::MAX_ANCHOR_BYTES).contains(&value.len()) {
             return Err(TokenError::AnchorUnusable {
                 name: name.to_owned(),
-                reason: "a value has 1 to 4,096 bytes",
+                reason: "a value has 1 to 4,096 bytes".into(),
             });
         }
         self.kept().insert(name.to_owned(), vec![value.to_vec()]);

@@ -36,7 +36,7 @@ pub(super) fn wrap(
 /// The point, if it lies on the curve and is not the identity.
 pub(crate) fn check_point(point: &EcPoint) -> Result<PublicKey, TokenError> {
     PublicKey::from_sec1_bytes(&sec1(point))
-        .map_err(|_| TokenError::PublicKeyUnusable { reason: "it is no point on P-256" })
+        .map_err(|_| TokenError::PublicKeyUnusable { reason: "it is no point on P-256".into() })
 }
 
 /// The uncompressed encoding (SEC 1, section 2.3.3).
@@ -48,7 +48,7 @@ pub(crate) fn sec1(point: &EcPoint) -> [u8; 65] {
 
 pub(super) fn point_of(key: &PublicKey) -> Result<EcPoint, TokenError> {
     let bytes = key.to_sec1_bytes();
-    let unusable = TokenError::PublicKeyUnusable { reason: "it is no point on P-256" };
+    let unusable = TokenError::PublicKeyUnusable { reason: "it is no point on P-256".into() };
     // `to_sec1_bytes` compresses by the curve's default, which for P-256 is not to.
     let Some((&4, coordinates)) = bytes.split_first() else { return Err(unusable) };
     let Some((x, y)) = coordinates.split_at_checked(32) else { return Err(unusable) };

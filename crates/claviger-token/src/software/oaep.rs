@@ -17,7 +17,7 @@ pub(super) fn wrap(
     cek: &Key256,
     entropy: &dyn Entropy,
 ) -> Result<Vec<u8>, TokenError> {
-    let unusable = |reason| TokenError::PublicKeyUnusable { reason };
+    let unusable = |reason: &'static str| TokenError::PublicKeyUnusable { reason: reason.into() };
     let n = BoxedUint::from_be_slice_vartime(modulus);
     if n.bit_width_vartime() < MIN_BITS {
         return Err(unusable("its RSA modulus is shorter than 2048 bits"));

@@ -38,7 +38,7 @@ impl Signer for SoftwareSigner {
     fn sign(&self, digest: &Digest) -> Result<[u8; 64], TokenError> {
         let signature: Option<Signature> = self.key.sign_prehash(digest.as_bytes()).ok();
         let signature = signature.map(|signature| signature.to_bytes().into());
-        signature.ok_or(TokenError::PublicKeyUnusable { reason: "it does not sign" })
+        signature.ok_or(TokenError::PublicKeyUnusable { reason: "it does not sign".into() })
     }
 }
 

@@ -163,7 +163,7 @@ impl SoftwareToken {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, TokenError> {
         if !scheme.is_symmetric() {
-            return Err(TokenError::PublicKeyUnusable { reason: "it is not of the scheme's kind" });
+            return Err(TokenError::PublicKeyUnusable { reason: "it is not of the scheme's kind".into() });
         }
         Drawer::new(recipient).with(recipient, scheme, Secret::Symmetric(kek), entropy)
     }
@@ -187,7 +187,7 @@ impl Token for SoftwareToken {
             return wrap_to_public_key(recipient, scheme, public_key, cek, context, entropy);
         }
         let Secret::Symmetric(kek) = secret.as_ref() else {
-            return Err(TokenError::PublicKeyUnusable { reason: "it is missing" });
+            return Err(TokenError::PublicKeyUnusable { reason: "it is missing".into() });
         };
         let mut iv = None;
         let ciphertext = if scheme == Scheme::A256Gcm {

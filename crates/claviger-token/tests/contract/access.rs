@@ -1,13 +1,9 @@
 //! Reaching a token: module, URI, PIN, key.
 
 use crate::lab::{CONTEXT, Counting, Lab, access, fresh, key};
-use claviger_token::{
-    Token as _, TokenError, Uri,
-    pkcs11::{self, NewKek},
-};
+use claviger_token::{Driver as _, ModuleSpec, NewKek, TokenError, Uri, pkcs11::Pkcs11Driver};
 use claviger_types::{OsEntropy, RecipientId, Scheme};
 use softhsm_fixtures::LABEL;
-use std::path::Path;
 
 fn new_kek(scheme: Scheme) -> NewKek {
     let recipient = RecipientId::random(&OsEntropy).unwrap();
@@ -17,7 +13,7 @@ fn new_kek(scheme: Scheme) -> NewKek {
 pub(crate) fn a_wrong_pin_is_tried_once(lab: &Lab<'_>) {
     let wrong = Counting::new("654321");
     let new = NewKek { scheme: None, ..new_kek(Scheme::A256Kw) };
-    let outcome = pkcs11::generate(lab.instance.module(), &lab.uri, &access(&wrong), &new);
+    let outcome = lab.driver.generate(&lab.uri, &access(&wrong), &new);
     assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{outcome:?}");
     assert_eq!(wrong.asked(), 1);
     // The right one still works: the wrong one did not lock anything here.
@@ -26,7 +22,7 @@ pub(crate) fn a_wrong_pin_is_tried_once(lab: &Lab<'_>) {
 
 pub(crate) fn an_absent_token_names_those_present(lab: &Lab<'_>) {
     let uri: Uri = "pkcs11:token=elsewhere".parse().unwrap();
-    let outcome = pkcs11::generate(lab.instance.module(), &uri, &lab.access, &new_kek(Scheme::A256Kw));
+    let outcome = lab.driver.generate(&uri, &lab.access, &new_kek(Scheme::A256Kw));
     let Err(TokenError::TokenAbsent { uri, present }) = outcome else { panic!("{outcome:?}") };
     assert_eq!(uri, "pkcs11:token=elsewhere");
     assert!(matches!(&present[..], [one] if one.ends_with(&format!("token={LABEL}"))), "{present:?}");
@@ -43,7 +39,7 @@ pub(crate) fn two_tokens_with_one_label_are_told_apart_by_serial(lab: &Lab<'_>) 
     for uri in matches {
         let uri: Uri = uri.parse().unwrap();
         let new = new_kek(Scheme::A256Kw);
-        let (token, _) = pkcs11::generate(lab.instance.module(), &uri, &lab.access, &new).unwrap();
+        let (token, _) = lab.driver.generate(&uri, &lab.access, &new).unwrap();
         assert_eq!(Some(&token.describe().token_serial), uri.serial.as_ref());
     }
 }
@@ -66,16 +62,16 @@ pub(crate) fn what_is_no_module_is_unusable(lab: &Lab<'_>) {
     let other_library = "/lib/x86_64-linux-gnu/libm.so.6";
     let not_searched_for = "libsofthsm2.so";
     for path in ["/nowhere/module.so", &text.to_string_lossy(), other_library, not_searched_for] {
-        let outcome = pkcs11::list(Path::new(path));
+        let outcome = Pkcs11Driver::new(ModuleSpec::new(path)).list();
         let Err(TokenError::ModuleUnusable { module, .. }) = outcome else { panic!("{path}: {outcome:?}") };
         assert_eq!(module, path);
     }
-    assert_eq!(pkcs11::list(lab.instance.module()).unwrap().iter().filter(|t| t.initialised).count(), 1);
+    assert_eq!(lab.driver.list().unwrap().iter().filter(|t| t.initialised).count(), 1);
 }
 
 pub(crate) fn list_shows_what_selects(lab: &Lab<'_>) {
     lab.instance.add_token("second; token?");
-    let tokens = pkcs11::list(lab.instance.module()).unwrap();
+    let tokens = lab.driver.list().unwrap();
     let initialised: Vec<_> = tokens.iter().filter(|token| token.initialised).collect();
     assert_eq!(initialised.len(), 2);
     for token in initialised {
@@ -83,7 +79,7 @@ pub(crate) fn list_shows_what_selects(lab: &Lab<'_>) {
         let copied: Uri = token.uri.to_string().parse().unwrap();
         assert_eq!(copied, token.uri);
         let new = new_kek(Scheme::A256Kw);
-        let (made, _) = pkcs11::generate(lab.instance.module(), &copied, &lab.access, &new).unwrap();
+        let (made, _) = lab.driver.generate(&copied, &lab.access, &new).unwrap();
         assert_eq!(made.describe().token_label, token.label);
         assert_eq!(made.describe().token_serial, token.serial);
     }

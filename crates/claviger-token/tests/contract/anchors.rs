@@ -1,21 +1,22 @@
 //! Anchors on the token, by one writer, by many processes, and under losses.
 
 use crate::lab::{Counting, Lab, access, objects};
-use claviger_token::{AnchorSlot, TokenError, pkcs11};
+use claviger_token::{AnchorSlot, TokenError};
 use cryptoki::object::{Attribute, ObjectClass};
 use std::{
     env,
     fs::File,
     io::Write as _,
     process::{Child, Command, Stdio},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
 const NAME: &str = "vault 0011";
 
-fn slot(lab: &Lab<'_>) -> pkcs11::Pkcs11AnchorSlot {
-    pkcs11::open_anchors(lab.instance.module(), &lab.uri, &lab.access).unwrap()
+fn slot(lab: &Lab<'_>) -> Arc<dyn AnchorSlot> {
+    lab.driver.open_anchors(&lab.uri, &lab.access).unwrap()
 }
 
 /// What is kept when a write was cut short between its two steps, or as whoever has no PIN could put it there.
@@ -100,7 +101,7 @@ pub(crate) fn a_key_and_anchors_share_a_login(lab: &Lab<'_>) {
     let token = lab.generate(claviger_types::Scheme::A256Kw);
     token.anchors().unwrap().write(NAME, b"value").unwrap();
     let silent = Counting::new("000000");
-    let anchors = pkcs11::open_anchors(lab.instance.module(), &lab.uri, &access(&silent)).unwrap();
+    let anchors = lab.driver.open_anchors(&lab.uri, &access(&silent)).unwrap();
     assert_eq!(anchors.read(NAME).unwrap(), [b"value"]);
     assert_eq!((lab.pin.asked(), silent.asked()), (1, 0));
 }
@@ -144,7 +145,7 @@ fn worker() -> Option<usize> {
 
 /// Opened one after the other, because SoftHSM rewrites the token's own file at each login, and now and then one that starts
 /// meanwhile cannot read it; used when all are open.
-fn worker_slot(lab: &Lab<'_>) -> pkcs11::Pkcs11AnchorSlot {
+fn worker_slot(lab: &Lab<'_>) -> Arc<dyn AnchorSlot> {
     let home = lab.instance.home();
     let mut start = File::options().create(true).append(true).open(home.join("start")).unwrap();
     start.lock().unwrap();

@@ -1,7 +1,7 @@
 //! The KEK itself: its attributes, its self-test, its end.
 
 use crate::lab::{CONTEXT, Lab, fresh, key, objects};
-use claviger_token::{Token as _, TokenError, pkcs11};
+use claviger_token::{NewKek, TokenError};
 use claviger_types::{OsEntropy, RecipientId, Scheme};
 use cryptoki::{
     mechanism::Mechanism,
@@ -12,13 +12,13 @@ use softhsm_fixtures::Provider;
 
 /// Written anew from the design, not taken from the driver's template.
 pub(crate) fn attributes_are_as_the_template_says(lab: &Lab<'_>, scheme: Scheme) {
-    let new = pkcs11::NewKek {
+    let new = NewKek {
         recipient: RecipientId::random(&OsEntropy).unwrap(),
         label: "the master key".to_owned(),
         scheme: Some(scheme),
         allow_sha1: false,
     };
-    let (token, _) = pkcs11::generate(lab.instance.module(), &lab.uri, &lab.access, &new).unwrap();
+    let (token, _) = lab.driver.generate(&lab.uri, &lab.access, &new).unwrap();
     assert_eq!(token.describe().key_label, "the master key");
     let beside = lab.beside();
     let class = if scheme.is_symmetric() { ObjectClass::SECRET_KEY } else { ObjectClass::PRIVATE_KEY };
@@ -65,7 +65,7 @@ pub(crate) fn the_preferred_scheme_is(lab: &Lab<'_>, scheme: Scheme) {
     let (token, report) = lab.try_generate(None).unwrap();
     assert_eq!(token.describe().scheme, scheme);
     assert_eq!(report.scheme, scheme);
-    let again = pkcs11::self_test(&token).unwrap();
+    let again = token.self_test().unwrap();
     assert!(!again.checks.is_empty() && report.checks.starts_with(&again.checks));
     let class = if scheme.is_symmetric() { ObjectClass::SECRET_KEY } else { ObjectClass::PRIVATE_KEY };
     assert_eq!(objects(&lab.beside(), class).len(), 1, "the self-test leaves keys behind");
@@ -133,7 +133,7 @@ pub(crate) fn the_self_test_finds_weak_keys(lab: &Lab<'_>) {
     for (scheme, weakness, finding) in weaknesses {
         let recipient = make_weak(&beside, scheme, &weakness);
         let token = lab.open_as(recipient, scheme, "").unwrap();
-        let outcome = pkcs11::self_test(&token);
+        let outcome = token.self_test();
         let Err(TokenError::Refused { finding: found }) = outcome else {
             panic!("{weakness:?}: {outcome:?}")
         };
@@ -143,7 +143,7 @@ pub(crate) fn the_self_test_finds_weak_keys(lab: &Lab<'_>) {
     // The same keys without a weakness pass, so it is the weakness that was found.
     for scheme in [A256Kw, A256Gcm] {
         let recipient = make_weak(&beside, scheme, &[]);
-        pkcs11::self_test(&lab.open_as(recipient, scheme, "").unwrap()).unwrap();
+        lab.open_as(recipient, scheme, "").unwrap().self_test().unwrap();
     }
 }
 
@@ -206,7 +206,7 @@ pub(crate) fn the_self_test_finds_weak_pairs(lab: &Lab<'_>, scheme: Scheme) {
         .concat();
         beside.generate_key_pair(&Mechanism::RsaPkcsKeyPairGen, &public, &private).unwrap();
         let token = lab.open_as(recipient, scheme, "").unwrap();
-        let outcome = pkcs11::self_test(&token);
+        let outcome = token.self_test();
         let weak = !sensitive || extractable;
         assert_eq!(
             matches!(outcome, Err(TokenError::Refused { .. })),

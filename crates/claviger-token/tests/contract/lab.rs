@@ -1,8 +1,8 @@
 //! A module's private token as the tests use it, and a second pair of hands in the same process.
 
 use claviger_token::{
-    PinPrompt, PinSource, Token as _, TokenError, Unwrapped, Uri,
-    pkcs11::{self, Access, NewKek, Pkcs11Token, SelfTestReport},
+    Access, Driver, Kek, ModuleSpec, NewKek, PinPrompt, PinSource, SelfTestReport, TokenError, Unwrapped,
+    Uri, pkcs11::Pkcs11Driver,
 };
 use claviger_types::{Key256, OsEntropy, Pin, RecipientId, Scheme, SecretBytes, WrappedCek};
 use cryptoki::{
@@ -20,6 +20,7 @@ pub(crate) const CONTEXT: &[u8] = b"the context that the scheme binds";
 
 pub(crate) struct Lab<'a> {
     pub(crate) instance: &'a Instance,
+    pub(crate) driver: Arc<dyn Driver>,
     pub(crate) uri: Uri,
     pub(crate) pin: Arc<Counting>,
     pub(crate) access: Access,
@@ -55,19 +56,20 @@ pub(crate) fn access(pin: &Arc<Counting>) -> Access {
 impl<'a> Lab<'a> {
     pub(crate) fn new(instance: &'a Instance) -> Self {
         let pin = Counting::new(PIN);
-        Self { instance, uri: instance.uri().parse().unwrap(), access: access(&pin), pin }
+        let driver = Arc::new(Pkcs11Driver::new(ModuleSpec::new(instance.module())));
+        Self { instance, driver, uri: instance.uri().parse().unwrap(), access: access(&pin), pin }
     }
 
     pub(crate) fn try_generate(
         &self,
         scheme: Option<Scheme>,
-    ) -> Result<(Pkcs11Token, SelfTestReport), TokenError> {
+    ) -> Result<(Arc<dyn Kek>, SelfTestReport), TokenError> {
         let recipient = RecipientId::random(&OsEntropy).unwrap();
         let new = NewKek { recipient, label: "claviger".to_owned(), scheme, allow_sha1: false };
-        pkcs11::generate(self.instance.module(), &self.uri, &self.access, &new)
+        self.driver.generate(&self.uri, &self.access, &new)
     }
 
-    pub(crate) fn generate(&self, scheme: Scheme) -> Pkcs11Token {
+    pub(crate) fn generate(&self, scheme: Scheme) -> Arc<dyn Kek> {
         let (token, report) = self.try_generate(Some(scheme)).unwrap();
         assert_eq!(report.scheme, scheme);
         token
@@ -78,11 +80,11 @@ impl<'a> Lab<'a> {
         recipient: RecipientId,
         scheme: Scheme,
         profile: &str,
-    ) -> Result<Pkcs11Token, TokenError> {
-        pkcs11::open(self.instance.module(), &self.uri, &self.access, recipient, scheme, profile)
+    ) -> Result<Arc<dyn Kek>, TokenError> {
+        self.driver.open(&self.uri, &self.access, recipient, scheme, profile)
     }
 
-    pub(crate) fn open(&self, token: &Pkcs11Token) -> Result<Pkcs11Token, TokenError> {
+    pub(crate) fn open(&self, token: &Arc<dyn Kek>) -> Result<Arc<dyn Kek>, TokenError> {
         let description = token.describe();
         self.open_as(description.recipient, description.scheme, &description.profile)
     }
@@ -114,7 +116,7 @@ pub(crate) fn fresh() -> Key256 {
 }
 
 /// Unwraps what must unwrap.
-pub(crate) fn key(token: &Pkcs11Token, wrapped: &WrappedCek) -> Key256 {
+pub(crate) fn key(token: &Arc<dyn Kek>, wrapped: &WrappedCek) -> Key256 {
     match token.unwrap(wrapped, CONTEXT).unwrap() {
         Unwrapped::Key(key) => key,
         Unwrapped::NotMine => panic!("not mine"),

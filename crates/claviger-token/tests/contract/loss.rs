@@ -1,7 +1,7 @@
 //! What the driver stands on goes away under it: login, sessions, module, key, token.
 
 use crate::lab::{CONTEXT, Counting, Lab, access, fresh, key, objects};
-use claviger_token::{PinPrompt, PinSource, Token as _, TokenError, pkcs11};
+use claviger_token::{Access, PinPrompt, PinSource, TokenError};
 use claviger_types::{OsEntropy, Pin, Scheme, SecretBytes};
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags},
@@ -104,11 +104,10 @@ pub(crate) fn a_one_shot_pin_source_is_enough_without_a_loss(lab: &Lab<'_>) {
     let wrapped = made.wrap(&cek, CONTEXT).unwrap();
     drop(made);
 
-    let access =
-        pkcs11::Access { pin: Arc::new(OneShot(AtomicBool::new(false))), entropy: Arc::new(OsEntropy) };
-    let (module, profile) = (lab.instance.module(), &description.profile);
+    let access = Access { pin: Arc::new(OneShot(AtomicBool::new(false))), entropy: Arc::new(OsEntropy) };
+    let profile = &description.profile;
     let (recipient, scheme) = (description.recipient, description.scheme);
-    let token = pkcs11::open(module, &lab.uri, &access, recipient, scheme, profile).unwrap();
+    let token = lab.driver.open(&lab.uri, &access, recipient, scheme, profile).unwrap();
     let mut changed = wrapped.clone();
     changed.ciphertext[7] ^= 4;
     for _ in 0..3 {
@@ -129,15 +128,7 @@ pub(crate) fn a_refused_pin_is_not_tried_again_after_a_loss(lab: &Lab<'_>) {
     let wrong = Counting::new("000000");
     let (recipient, scheme) = (description.recipient, description.scheme);
     // While the login stands, no PIN is asked for.
-    let second = pkcs11::open(
-        lab.instance.module(),
-        &lab.uri,
-        &access(&wrong),
-        recipient,
-        scheme,
-        &description.profile,
-    )
-    .unwrap();
+    let second = lab.driver.open(&lab.uri, &access(&wrong), recipient, scheme, &description.profile).unwrap();
     assert_eq!(wrong.asked(), 0);
     lab.beside().logout().unwrap();
     for _ in 0..3 {

@@ -1,7 +1,7 @@
 //! Several keys on one token behind one login: made, found, destroyed.
 
 use crate::lab::{CONTEXT, Counting, Lab, access, fresh, key, objects};
-use claviger_token::{NewKey, Token as _, TokenError, Unwrapped, pkcs11};
+use claviger_token::{NewKek, NewKey, TokenError, Unwrapped};
 use claviger_types::{OsEntropy, RecipientId, Scheme};
 use cryptoki::object::ObjectClass;
 
@@ -53,8 +53,7 @@ pub(crate) fn what_the_uri_says_of_one_key_is_not_said_of_its_sibling(lab: &Lab<
         object_type: Some("secret-key".to_owned()),
         ..lab.uri.clone()
     };
-    let first =
-        pkcs11::open(lab.instance.module(), &uri, &lab.access, recipient, Scheme::A256Kw, "").unwrap();
+    let first = lab.driver.open(&uri, &lab.access, recipient, Scheme::A256Kw, "").unwrap();
     let sibling = first.sibling(other, Scheme::EcdhEsA256Kw).unwrap();
     assert_eq!(sibling.describe().recipient, other);
 }
@@ -63,13 +62,13 @@ pub(crate) fn what_the_uri_says_of_one_key_is_not_said_of_its_sibling(lab: &Lab<
 pub(crate) fn a_second_enrolment_asks_for_no_pin(lab: &Lab<'_>) {
     let first = lab.generate(Scheme::A256Kw);
     let silent = Counting::new("000000");
-    let new = pkcs11::NewKek {
+    let new = NewKek {
         recipient: RecipientId::random(&OsEntropy).unwrap(),
         label: "the next one".to_owned(),
         scheme: None,
         allow_sha1: false,
     };
-    let (second, _) = pkcs11::generate(lab.instance.module(), &lab.uri, &access(&silent), &new).unwrap();
+    let (second, _) = lab.driver.generate(&lab.uri, &access(&silent), &new).unwrap();
     assert_eq!((lab.pin.asked(), silent.asked()), (1, 0));
     let cek = fresh();
     let wrapped = second.wrap(&cek, CONTEXT).unwrap();
@@ -105,20 +104,13 @@ pub(crate) fn a_refused_pin_is_refused_for_all_siblings(lab: &Lab<'_>) {
     let description = made.describe().clone();
     let wrong = Counting::new("000000");
     let open = |recipient, scheme| {
-        pkcs11::open(
-            lab.instance.module(),
-            &lab.uri,
-            &access(&wrong),
-            recipient,
-            scheme,
-            &description.profile,
-        )
+        lab.driver.open(&lab.uri, &access(&wrong), recipient, scheme, &description.profile)
     };
     let first = open(description.recipient, description.scheme).unwrap();
     let sibling = first.sibling(description.recipient, description.scheme).unwrap();
     let wrapped = made.wrap(&fresh(), CONTEXT).unwrap();
     lab.beside().logout().unwrap();
-    for token in [&first as &dyn claviger_token::Token, sibling.as_ref()] {
+    for token in [first.as_ref() as &dyn claviger_token::Token, sibling.as_ref()] {
         let outcome = token.unwrap(&wrapped, CONTEXT);
         assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{outcome:?}");
     }

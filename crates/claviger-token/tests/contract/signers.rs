@@ -1,24 +1,24 @@
 //! Signing keys: made, found, and what they sign.
 
 use crate::lab::{Counting, Lab, access, objects};
-use claviger_token::{Signer as _, TokenError, pkcs11, software::verify_signature};
+use claviger_token::{Signer, TokenError, software::verify_signature};
 use claviger_types::{Digest, OsEntropy, Scheme, SignerId};
 use cryptoki::{
     mechanism::Mechanism,
     object::{Attribute, AttributeType, ObjectClass},
 };
-use std::thread;
+use std::{sync::Arc, thread};
 
 fn fresh_id() -> SignerId {
     SignerId::random(&OsEntropy).unwrap()
 }
 
-fn generate(lab: &Lab<'_>, id: SignerId) -> pkcs11::Pkcs11Signer {
-    pkcs11::generate_signer(lab.instance.module(), &lab.uri, &lab.access, id, "the signer").unwrap()
+fn generate(lab: &Lab<'_>, id: SignerId) -> Arc<dyn Signer> {
+    lab.driver.generate_signer(&lab.uri, &lab.access, id, "the signer").unwrap()
 }
 
-fn open(lab: &Lab<'_>, id: SignerId) -> Result<pkcs11::Pkcs11Signer, TokenError> {
-    pkcs11::open_signer(lab.instance.module(), &lab.uri, &lab.access, id)
+fn open(lab: &Lab<'_>, id: SignerId) -> Result<Arc<dyn Signer>, TokenError> {
+    lab.driver.open_signer(&lab.uri, &lab.access, id)
 }
 
 pub(crate) fn what_is_signed_verifies(lab: &Lab<'_>) {
@@ -82,9 +82,8 @@ pub(crate) fn attributes_are_a_signers(lab: &Lab<'_>) {
 pub(crate) fn a_signer_and_a_key_share_a_login(lab: &Lab<'_>) {
     let _key = lab.generate(Scheme::A256Kw);
     let silent = Counting::new("000000");
-    let module = lab.instance.module();
-    let made = pkcs11::generate_signer(module, &lab.uri, &access(&silent), fresh_id(), "the signer").unwrap();
-    let opened = pkcs11::open_signer(module, &lab.uri, &access(&silent), made.id()).unwrap();
+    let made = lab.driver.generate_signer(&lab.uri, &access(&silent), fresh_id(), "the signer").unwrap();
+    let opened = lab.driver.open_signer(&lab.uri, &access(&silent), made.id()).unwrap();
     opened.sign(&Digest::of(b"text")).unwrap();
     assert_eq!((lab.pin.asked(), silent.asked()), (1, 0));
 }

@@ -2,8 +2,7 @@
 
 use crate::lab::{CONTEXT, Lab, fresh, key, objects};
 use claviger_token::{
-    PublicKey, Token as _, TokenError, Unwrapped,
-    pkcs11::Pkcs11Token,
+    Kek, PublicKey, Token as _, TokenError, Unwrapped,
     software::{SoftwareToken, wrap_to_public_key},
 };
 use claviger_types::{EcPoint, Key256, OsEntropy, RecipientId, Scheme, WrappedCek};
@@ -30,7 +29,7 @@ pub(crate) fn round_trip(lab: &Lab<'_>, scheme: Scheme) {
     }
 }
 
-fn assert_corrupt(token: &Pkcs11Token, wrapped: &WrappedCek, context: &[u8], what: &str) {
+fn assert_corrupt(token: &Arc<dyn Kek>, wrapped: &WrappedCek, context: &[u8], what: &str) {
     match token.unwrap(wrapped, context) {
         Err(TokenError::CorruptWrappedKey) => {}
         other => panic!("{what}: {other:?}"),

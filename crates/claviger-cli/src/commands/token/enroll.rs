@@ -13,7 +13,7 @@ use crate::{
     report,
 };
 use claviger_gate::{Api, RecipientInfo, RecipientState, Retire, RotateMaster};
-use claviger_token::{Token as _, Uri};
+use claviger_token::Uri;
 use claviger_types::{RecipientId, Scheme};
 use claviger_vault::{Anchor as _, answer_challenge};
 use serde_json::json;
@@ -68,7 +68,7 @@ pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliErro
         ));
     }
     context.config_file()?.check_writable()?;
-    let found = modules::find(args.module.as_deref(), &uri)?;
+    let found = modules::find(args.module.as_deref(), &uri, context)?;
     let api = context.open_as_owner()?;
     if args.make_pair {
         make_pair(api.as_ref(), context)?;

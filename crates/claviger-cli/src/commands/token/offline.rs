@@ -14,7 +14,7 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use claviger_gate::{PinnedSigner, RecipientState};
-use claviger_token::{KeyDescription, PublicKey, Uri, pkcs11};
+use claviger_token::{KeyDescription, PublicKey, Uri};
 use claviger_types::{Digest, EcPoint, RecipientId, Scheme, SignerId, VaultId};
 use claviger_vault::answer_challenge;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -121,7 +121,7 @@ pub(super) fn request(args: &RequestArgs, context: &Context) -> Result<(), CliEr
             "leave --scheme out, or take ECDH-ES+A256KW",
         ));
     }
-    let found = modules::find(args.module.as_deref(), &uri)?;
+    let found = modules::find(args.module.as_deref(), &uri, context)?;
     let schemes = args.scheme.map_or(Schemes::Pairs, Schemes::One);
     let keys = NewKeys::make(&found, uri.pin_file.clone(), schemes, context)?;
     let key = keys.description()?;
@@ -199,11 +199,11 @@ pub(super) fn answer(args: &AnswerArgs, context: &Context) -> Result<(), CliErro
     let scheme = Scheme::from_str(&challenge.scheme).map_err(|_| broken())?;
     let bytes = STANDARD.decode(&challenge.envelope).map_err(|_| broken())?;
     let uri = args::token(&args.token)?;
-    let found = modules::find(args.module.as_deref(), &uri)?;
+    let found = modules::find(args.module.as_deref(), &uri, context)?;
     let uri = Uri { pin_file: uri.pin_file, ..found.uri() };
     let access = open::access(&uri, context);
-    let token = pkcs11::open(&found.module, &uri, &access, challenge.recipient, scheme, "")?;
-    let answer = answer_challenge(&token, challenge.vault, &bytes)?;
+    let token = found.driver.open(&uri, &access, challenge.recipient, scheme, "")?;
+    let answer = answer_challenge(token.as_ref(), challenge.vault, &bytes)?;
     if context.json() {
         return output::print_json(&json!({
             "recipient": challenge.recipient.to_string(),

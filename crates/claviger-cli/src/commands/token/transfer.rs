@@ -47,7 +47,7 @@ pub(crate) fn move_master(
     context.config_file()?.check_writable()?;
     let config = context.config()?;
     let old = config.token.recipient;
-    let found = modules::find(module, &uri)?;
+    let found = modules::find(module, &uri, context)?;
     let api = context.open_as_owner()?;
     // Whatever was cut short is finished first: a token that is being enrolled does not open everything yet.
     let bar = Bar::new();

@@ -1,13 +1,11 @@
 //! What is done with keys and their bytes.
 
-use super::{Raw, attributes, check, length, present, written};
+use super::{Call, Raw, attributes, check, length, present, written};
 use crate::pkcs11::fault::Fault;
-use cryptoki::{mechanism::Mechanism, object::Attribute};
+use cryptoki::object::Attribute;
 use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_MECHANISM, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG,
-    CKA_VALUE,
+    CK_ATTRIBUTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG, CKA_VALUE,
 };
-use std::ptr;
 
 impl Raw {
     /// Makes an object of this template with this `CKA_VALUE`.
@@ -62,37 +60,7 @@ impl Raw {
     pub(in crate::pkcs11) fn wrap(
         &self,
         session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism<'_>,
-        kek: CK_OBJECT_HANDLE,
-        key: CK_OBJECT_HANDLE,
-        out: &mut [u8],
-    ) -> Result<usize, Fault> {
-        self.wrap_by(session, mechanism.into(), kek, key, out)
-    }
-
-    /// The same by a mechanism's number, for those that `cryptoki` does not know; `parameter` is its IV or nothing.
-    pub(in crate::pkcs11) fn wrap_by_number(
-        &self,
-        session: CK_SESSION_HANDLE,
-        mechanism: CK_MECHANISM_TYPE,
-        parameter: &[u8],
-        kek: CK_OBJECT_HANDLE,
-        key: CK_OBJECT_HANDLE,
-        out: &mut [u8],
-    ) -> Result<usize, Fault> {
-        let start = if parameter.is_empty() { ptr::null() } else { parameter.as_ptr() };
-        let mechanism = CK_MECHANISM {
-            mechanism,
-            pParameter: start.cast_mut().cast(),
-            ulParameterLen: length(parameter),
-        };
-        self.wrap_by(session, mechanism, kek, key, out)
-    }
-
-    fn wrap_by(
-        &self,
-        session: CK_SESSION_HANDLE,
-        mut mechanism: CK_MECHANISM,
+        mut call: Call<'_>,
         kek: CK_OBJECT_HANDLE,
         key: CK_OBJECT_HANDLE,
         out: &mut [u8],
@@ -100,7 +68,8 @@ impl Raw {
         let function = present("C_WrapKey", self.functions.C_WrapKey)?;
         let mut count = length(out);
         // SAFETY: see the module's documentation; the mechanism's parameters outlive the call by its borrow.
-        let rv = unsafe { function(session, &raw mut mechanism, kek, key, out.as_mut_ptr(), &raw mut count) };
+        let rv =
+            unsafe { function(session, &raw mut call.mechanism, kek, key, out.as_mut_ptr(), &raw mut count) };
         check("C_WrapKey", rv)?;
         written("C_WrapKey", count, out)
     }
@@ -109,20 +78,19 @@ impl Raw {
     pub(in crate::pkcs11) fn unwrap(
         &self,
         session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism<'_>,
+        mut call: Call<'_>,
         kek: CK_OBJECT_HANDLE,
         wrapped: &[u8],
         template: &[Attribute],
     ) -> Result<CK_OBJECT_HANDLE, Fault> {
         let function = present("C_UnwrapKey", self.functions.C_UnwrapKey)?;
-        let mut mechanism: CK_MECHANISM = mechanism.into();
         let mut attributes = attributes(template);
         let mut object = 0;
         // SAFETY: see the module's documentation; C_UnwrapKey only reads `wrapped` and the template.
         let rv = unsafe {
             function(
                 session,
-                &raw mut mechanism,
+                &raw mut call.mechanism,
                 kek,
                 wrapped.as_ptr().cast_mut(),
                 length(wrapped),
@@ -138,19 +106,18 @@ impl Raw {
     pub(in crate::pkcs11) fn derive(
         &self,
         session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism<'_>,
+        mut call: Call<'_>,
         key: CK_OBJECT_HANDLE,
         template: &[Attribute],
     ) -> Result<CK_OBJECT_HANDLE, Fault> {
         let function = present("C_DeriveKey", self.functions.C_DeriveKey)?;
-        let mut mechanism: CK_MECHANISM = mechanism.into();
         let mut attributes = attributes(template);
         let mut object = 0;
         // SAFETY: see the module's documentation; C_DeriveKey only reads the template.
         let rv = unsafe {
             function(
                 session,
-                &raw mut mechanism,
+                &raw mut call.mechanism,
                 key,
                 attributes.as_mut_ptr(),
                 length(&attributes),
@@ -164,39 +131,39 @@ impl Raw {
     pub(in crate::pkcs11) fn encrypt(
         &self,
         session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism<'_>,
+        call: Call<'_>,
         key: CK_OBJECT_HANDLE,
         plain: &[u8],
         out: &mut [u8],
     ) -> Result<usize, Fault> {
         let init = ("C_EncryptInit", self.functions.C_EncryptInit);
-        one_part(session, mechanism, key, init, ("C_Encrypt", self.functions.C_Encrypt), plain, out)
+        one_part(session, call, key, init, ("C_Encrypt", self.functions.C_Encrypt), plain, out)
     }
 
     /// Decrypts in one part into `out`; the number of bytes written.
     pub(in crate::pkcs11) fn decrypt(
         &self,
         session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism<'_>,
+        call: Call<'_>,
         key: CK_OBJECT_HANDLE,
         encrypted: &[u8],
         out: &mut [u8],
     ) -> Result<usize, Fault> {
         let init = ("C_DecryptInit", self.functions.C_DecryptInit);
-        one_part(session, mechanism, key, init, ("C_Decrypt", self.functions.C_Decrypt), encrypted, out)
+        one_part(session, call, key, init, ("C_Decrypt", self.functions.C_Decrypt), encrypted, out)
     }
 
     /// Signs in one part into `out`; the number of bytes written.
     pub(in crate::pkcs11) fn sign(
         &self,
         session: CK_SESSION_HANDLE,
-        mechanism: &Mechanism<'_>,
+        call: Call<'_>,
         key: CK_OBJECT_HANDLE,
         digest: &[u8],
         out: &mut [u8],
     ) -> Result<usize, Fault> {
         let init = ("C_SignInit", self.functions.C_SignInit);
-        one_part(session, mechanism, key, init, ("C_Sign", self.functions.C_Sign), digest, out)
+        one_part(session, call, key, init, ("C_Sign", self.functions.C_Sign), digest, out)
     }
 }
 
@@ -208,7 +175,7 @@ type OnePart = unsafe extern "C" fn(CK_SESSION_HANDLE, *mut u8, CK_ULONG, *mut u
 /// Begins an operation and does all of it in one part: `input` into `out`, the number of bytes written.
 fn one_part(
     session: CK_SESSION_HANDLE,
-    mechanism: &Mechanism<'_>,
+    mut call: Call<'_>,
     key: CK_OBJECT_HANDLE,
     (init_name, init): Named<Init>,
     (name, function): Named<OnePart>,
@@ -216,9 +183,8 @@ fn one_part(
     out: &mut [u8],
 ) -> Result<usize, Fault> {
     let (init, function) = (present(init_name, init)?, present(name, function)?);
-    let mut mechanism: CK_MECHANISM = mechanism.into();
     // SAFETY: see the documentation of the parent module; the mechanism's parameters outlive both calls by its borrow.
-    check(init_name, unsafe { init(session, &raw mut mechanism, key) })?;
+    check(init_name, unsafe { init(session, &raw mut call.mechanism, key) })?;
     let mut count = length(out);
     // SAFETY: see the documentation of the parent module; the input is only read.
     let rv = unsafe {

@@ -84,6 +84,7 @@ fn sixteen_raisers_leave_the_highest() {
 }
 
 /// A slot on a token that has no more room.
+#[derive(Debug)]
 struct Full(SoftwareAnchors);
 
 impl AnchorSlot for Full {

@@ -1,0 +1,138 @@
+//! The way to the tokens of one module: where keys are found and made. [`crate::pkcs11::Pkcs11Driver`] calls the module in
+//! this process, [`crate::host::HostDriver`] in a child of its own; nobody above them can tell which it is.
+
+use crate::{AnchorSlot, PinSource, PinTries, Signer, Token, TokenError, Uri};
+use claviger_types::{Entropy, RecipientId, Scheme, SignerId};
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, fmt, sync::Arc};
+
+/// Everything by which a token is reached.
+#[derive(Clone)]
+pub struct Access {
+    /// Where the token is logged in to; kept, and asked again when the login is lost.
+    pub pin: Arc<dyn PinSource>,
+    /// Randomness for keys to be wrapped, nonces and ephemeral keys.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Access")
+    }
+}
+
+/// One module's tokens.
+pub trait Driver: Send + Sync {
+    /// The tokens that it shows, initialised or not. No PIN is needed.
+    fn list(&self) -> Result<Vec<TokenSummary>, TokenError>;
+
+    /// Makes a KEK on the token that fits the URI, reads every attribute back, and puts it through the self-test.
+    ///
+    /// Without a wish for a scheme, one that does not work here is passed over; a token that fails an attack is refused as a
+    /// whole. Whatever fails, the new key is destroyed.
+    fn generate(
+        &self,
+        uri: &Uri,
+        access: &Access,
+        new: &NewKek,
+    ) -> Result<(Arc<dyn Kek>, SelfTestReport), TokenError>;
+
+    /// Opens a KEK on the token that fits the URI. `profile` is [`crate::KeyDescription::profile`] as it was kept at
+    /// enrolment; when it is empty or cannot be read, the module is probed once more.
+    fn open(
+        &self,
+        uri: &Uri,
+        access: &Access,
+        recipient: RecipientId,
+        scheme: Scheme,
+        profile: &str,
+    ) -> Result<Arc<dyn Kek>, TokenError>;
+
+    /// Makes a signing key on the token that fits the URI, as carefully as a KEK. [`TokenError::NoScheme`] where the token
+    /// makes no such key or does not sign with it.
+    fn generate_signer(
+        &self,
+        uri: &Uri,
+        access: &Access,
+        id: SignerId,
+        label: &str,
+    ) -> Result<Arc<dyn Signer>, TokenError>;
+
+    /// Opens the signing key of this id on the token that fits the URI.
+    fn open_signer(&self, uri: &Uri, access: &Access, id: SignerId) -> Result<Arc<dyn Signer>, TokenError>;
+
+    /// Opens the place for anchors on the token that fits the URI.
+    fn open_anchors(&self, uri: &Uri, access: &Access) -> Result<Arc<dyn AnchorSlot>, TokenError>;
+}
+
+/// A KEK as whoever looks after its token sees it: a [`Token`] that can be tested and destroyed.
+pub trait Kek: Token + fmt::Debug {
+    /// Tests the scheme and attacks the key. A token that fails is [`TokenError::Refused`]; nothing of what the test makes
+    /// stays on it.
+    fn self_test(&self) -> Result<SelfTestReport, TokenError>;
+
+    /// The place for anchors on the same token, without a second login.
+    fn anchors(&self) -> Result<Arc<dyn AnchorSlot>, TokenError>;
+
+    /// Destroys the key, both halves of a pair, and looks that it is gone. Whatever is wrapped to it alone is lost; from then
+    /// on every call answers [`TokenError::KeyMissing`].
+    fn destroy_key(&self) -> Result<(), TokenError>;
+}
+
+/// A KEK that is to be made, perhaps under a scheme that is still to be found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewKek {
+    /// Whose key it will be; its bytes become the `CKA_ID`.
+    pub recipient: RecipientId,
+    /// The `CKA_LABEL`.
+    pub label: String,
+    /// The scheme; `None` takes the first that passes the self-test, in the order of [`Scheme::ALL`].
+    pub scheme: Option<Scheme>,
+    /// Whether RSAES-OAEP with SHA-1 may be taken when nothing else works.
+    pub allow_sha1: bool,
+}
+
+/// One token in one slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenSummary {
+    /// Its label.
+    pub label: String,
+    /// Its serial number.
+    pub serial: String,
+    /// Its manufacturer.
+    pub manufacturer: String,
+    /// Its model.
+    pub model: String,
+    /// The slot's description.
+    pub slot_description: String,
+    /// The slot's manufacturer.
+    pub slot_manufacturer: String,
+    /// Whether it has been initialised; one that was not has no label to be named by.
+    pub initialised: bool,
+    /// Whether a user PIN is set.
+    pub pin_set: bool,
+    /// Whether the PIN is entered at the reader.
+    pub pin_pad: bool,
+    /// The tries that are left, as far as it tells.
+    pub tries: PinTries,
+    /// The URI that names this token and no other.
+    pub uri: Uri,
+}
+
+/// What the self-test did and saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelfTestReport {
+    /// The scheme that was tested.
+    pub scheme: Scheme,
+    /// Check by check, in order.
+    pub checks: Vec<SelfTestCheck>,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelfTestCheck {
+    /// What was tried.
+    pub name: Cow<'static, str>,
+    /// How the token answered.
+    pub outcome: String,
+}
