@@ -9,6 +9,7 @@
 //! A tool or module that is missing panics with the command that installs it. Nothing is ever skipped.
 #![allow(clippy::panic, clippy::missing_panics_doc)] // A fixture that cannot stand fails its test.
 
+mod built;
 mod daemon;
 mod kryoptic;
 mod opencryptoki;
