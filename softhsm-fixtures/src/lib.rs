@@ -1,6 +1,6 @@
 //! Private PKCS#11 tokens for tests: real modules, each with a token directory of its own that ends with the fixture.
 //!
-//! A module finds its tokens through one environment variable ([`Instance::env`]). Whole-program tests hand it to their
+//! A module finds its tokens through its environment ([`Instance::env`]). Whole-program tests hand it to their
 //! child processes. Tests that load a module into their own process cannot set it there (changing the environment of a
 //! process with threads is unsafe), so they run through [`in_own_process`], which starts the test binary again with the
 //! variable set; that also gives each test logins, sessions and a `C_Finalize` of its own, and a module that crashes takes
@@ -11,6 +11,7 @@
 
 mod built;
 mod daemon;
+mod fault;
 mod kryoptic;
 mod opencryptoki;
 mod p11kit;
@@ -18,6 +19,7 @@ mod process;
 mod softhsm;
 mod tpm;
 
+pub use fault::{Action, At, Call, Faults};
 pub use process::in_own_process;
 
 use daemon::Daemon;
@@ -158,8 +160,15 @@ impl Instance {
         &self.home
     }
 
-    /// The environment that a process needs so that the module finds these tokens.
+    /// The environment that a process needs so that the module finds these tokens, its own variables first; and what
+    /// [`Faults`] stands before, for a process that loads that.
     pub fn env(&self) -> Vec<(&'static str, PathBuf)> {
+        let mut env = self.own_env();
+        env.extend(fault::env(self));
+        env
+    }
+
+    fn own_env(&self) -> Vec<(&'static str, PathBuf)> {
         match self.provider {
             Provider::SoftHsm => vec![("SOFTHSM2_CONF", softhsm::config(&self.home))],
             Provider::Kryoptic => vec![("KRYOPTIC_CONF", kryoptic::config(&self.home))],
@@ -206,7 +215,7 @@ impl Instance {
         let copy = Self::at(self.provider, home.path().to_owned());
         let (old, new) = (self.home.display().to_string(), copy.home.display().to_string());
         assert!(self.daemons.is_empty(), "{}'s tokens are not files alone", self.provider.name());
-        for (_, config) in copy.env() {
+        for (_, config) in copy.own_env() {
             fs::read_to_string(&config)
                 .and_then(|text| fs::write(&config, text.replace(&old, &new)))
                 .unwrap_or_else(|error| panic!("{}: {error}", config.display()));
