@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Audit(commands::audit::Args),
     Completions(commands::completions::Args),
     Man(commands::man::Args),
+    #[command(hide = true)]
+    TokenHost(commands::token_host::Args),
 }
 
 /// Standard input, or a descriptor that whoever started us opened for this.

@@ -21,6 +21,7 @@ pub(crate) mod rotate;
 pub(crate) mod set;
 pub(crate) mod status;
 pub(crate) mod token;
+pub(crate) mod token_host;
 pub(crate) mod trust;
 pub(crate) mod verify;
 pub(crate) mod versions;
@@ -56,5 +57,6 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Audit(args) => audit::run(&args, context),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
+        Command::TokenHost(_) => token_host::run(),
     }
 }

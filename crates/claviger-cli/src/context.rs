@@ -8,7 +8,7 @@ use crate::{
     paths::Paths,
 };
 use claviger_gate::Api;
-use claviger_token::{Driver, pkcs11::Pkcs11Driver};
+use claviger_token::Driver;
 use claviger_types::RecipientId;
 use std::{
     cell::{OnceCell, RefCell},
@@ -85,8 +85,7 @@ impl Context {
         }
         // The configuration may be still to be written.
         let config = self.config_path().or_else(|_| self.new_config_path()).ok();
-        let spec = ModulesConfig::beside(config.as_deref())?.spec(module);
-        let driver: Arc<dyn Driver> = Arc::new(Pkcs11Driver::new(spec));
+        let driver = ModulesConfig::beside(config.as_deref())?.driver(module);
         drivers.insert(module.to_owned(), Arc::clone(&driver));
         Ok(driver)
     }

@@ -76,8 +76,7 @@ pub enum TokenError {
     #[error("the PKCS#11 module failed: {function} answered {ckr}")]
     ModuleFailed {
         /// The C function.
-        #[serde(with = "function_name")]
-        function: &'static str,
+        function: Cow<'static, str>,
         /// The return value by name, such as `CKR_GENERAL_ERROR`.
         ckr: String,
     },
@@ -127,57 +126,6 @@ pub enum TokenError {
     /// The random source failed.
     #[error(transparent)]
     Entropy(#[from] claviger_types::EntropyError),
-}
-
-/// The names of C functions as they travel between processes: of the names that there are, and no others.
-mod function_name {
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
-    pub(super) fn serialize<S: Serializer>(name: &&'static str, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(name)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
-        let name = String::deserialize(from)?;
-        Ok(ALL.iter().find(|known| **known == name).copied().unwrap_or("C_?"))
-    }
-
-    const ALL: [&str; 33] = [
-        "C_CloseSession",
-        "C_CopyObject",
-        "C_CreateObject",
-        "C_Decrypt",
-        "C_DecryptInit",
-        "C_DeriveKey",
-        "C_DestroyObject",
-        "C_Encrypt",
-        "C_EncryptInit",
-        "C_Finalize",
-        "C_FindObjects",
-        "C_FindObjectsFinal",
-        "C_FindObjectsInit",
-        "C_GenerateKey",
-        "C_GenerateKeyPair",
-        "C_GetAttributeValue",
-        "C_GetFunctionList",
-        "C_GetSessionInfo",
-        "C_GetSlotInfo",
-        "C_GetSlotList",
-        "C_GetTokenInfo",
-        "C_InitPIN",
-        "C_InitToken",
-        "C_Initialize",
-        "C_Login",
-        "C_Logout",
-        "C_OpenSession",
-        "C_SetAttributeValue",
-        "C_SetPIN",
-        "C_Sign",
-        "C_SignInit",
-        "C_UnwrapKey",
-        "C_WrapKey",
-    ];
 }
 
 fn tries_text(tries_left: Option<u8>) -> String {

@@ -7,6 +7,8 @@
 
 mod driver;
 mod error;
+#[cfg(feature = "pkcs11")]
+pub mod host;
 mod module;
 mod pin;
 #[cfg(feature = "pkcs11")]

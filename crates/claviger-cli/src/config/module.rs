@@ -3,9 +3,17 @@
 
 use super::{Config, read_text};
 use crate::{error::CliError, paths::SYSTEM_MODULES};
-use claviger_token::{IvSource, Mechanisms, ModuleSettings, ModuleSpec};
+use claviger_token::{
+    Driver, IvSource, Mechanisms, ModuleSettings, ModuleSpec,
+    host::{Deadlines, HostDriver, HostSpec, Sandbox},
+    pkcs11::Pkcs11Driver,
+};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Its name, beside the configuration file.
 const FILE: &str = "modules.toml";
@@ -32,6 +40,26 @@ pub(crate) struct ModuleConfig {
     iv: IvSource,
     /// What `C_Initialize` is given.
     init_args: Option<String>,
+    /// In which process it runs.
+    #[serde(default)]
+    process: Process,
+    /// All of that process's environment, where it is its own.
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    /// What it may do there besides what every module may.
+    #[serde(default)]
+    sandbox: Sandbox,
+}
+
+/// In which process a module runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Process {
+    /// In that of the command.
+    #[default]
+    Shared,
+    /// In one of its own, which can do little.
+    Own,
 }
 
 impl ModulesConfig {
@@ -46,11 +74,33 @@ impl ModulesConfig {
         Ok(Self::default())
     }
 
+    /// The way to the tokens of the module at this path.
+    pub(crate) fn driver(&self, module: &Path) -> Arc<dyn Driver> {
+        let spec = self.spec(module);
+        let Some(entry) = self.entry(module).filter(|entry| entry.process == Process::Own) else {
+            return Arc::new(Pkcs11Driver::new(spec));
+        };
+        Arc::new(HostDriver::new(HostSpec {
+            // The program that runs now, also where another was put in its place.
+            program: "/proc/self/exe".into(),
+            args: vec!["token-host".into()],
+            env: entry.env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            module: spec,
+            sandbox: entry.sandbox.clone(),
+            deadlines: Deadlines::default(),
+        }))
+    }
+
     /// What it says of the module at this path, by whatever name.
-    pub(crate) fn spec(&self, module: &Path) -> ModuleSpec {
+    fn entry(&self, module: &Path) -> Option<&ModuleConfig> {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let wanted = real(module);
-        let entry = self.modules.iter().find(|entry| real(&entry.path) == wanted);
+        self.modules.iter().find(|entry| real(&entry.path) == wanted)
+    }
+
+    /// What of the module at this path differs from the standard.
+    pub(super) fn spec(&self, module: &Path) -> ModuleSpec {
+        let entry = self.entry(module);
         let settings = entry.map_or_else(ModuleSettings::default, |entry| ModuleSettings {
             mechanisms: entry.mechanisms.clone(),
             iv: entry.iv,

@@ -90,7 +90,7 @@ fn destroy_all(session: &Session, template: &[Attribute]) -> Result<bool, TokenE
 
 fn still_there() -> TokenError {
     TokenError::ModuleFailed {
-        function: "C_DestroyObject",
+        function: "C_DestroyObject".into(),
         ckr: "CKR_OK, but the key is still there".to_owned(),
     }
 }

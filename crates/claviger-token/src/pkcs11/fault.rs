@@ -90,7 +90,7 @@ impl Fault {
 
 impl From<Fault> for TokenError {
     fn from(fault: Fault) -> Self {
-        Self::ModuleFailed { function: fault.function, ckr: name(fault.rv) }
+        Self::ModuleFailed { function: fault.function.into(), ckr: name(fault.rv) }
     }
 }
 

@@ -388,7 +388,7 @@ fn is_half_read(error: &TokenError) -> bool {
     match error {
         TokenError::TokenAbsent { present, .. } => present.iter().all(|uri| !uri.contains("token=")),
         TokenError::ModuleFailed { function, ckr } => {
-            *function == "C_GetTokenInfo" && ckr != "CKR_CRYPTOKI_NOT_INITIALIZED"
+            function == "C_GetTokenInfo" && ckr != "CKR_CRYPTOKI_NOT_INITIALIZED"
         }
         _ => false,
     }

@@ -172,7 +172,7 @@ impl Pkcs11Signer {
 
 fn wrong() -> TokenError {
     TokenError::ModuleFailed {
-        function: "C_Sign",
+        function: "C_Sign".into(),
         ckr: "CKR_OK, but the signature does not verify".to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use claviger_token::{
     Access, Driver, Kek, ModuleSpec, NewKek, PinPrompt, PinSource, SelfTestReport, TokenError, Unwrapped,
-    Uri, pkcs11::Pkcs11Driver,
+    Uri, host::HostDriver, pkcs11::Pkcs11Driver,
 };
 use claviger_types::{Key256, OsEntropy, Pin, RecipientId, Scheme, SecretBytes, WrappedCek};
 use cryptoki::{
@@ -58,6 +58,12 @@ impl<'a> Lab<'a> {
         let pin = Counting::new(PIN);
         let driver = Arc::new(Pkcs11Driver::new(ModuleSpec::new(instance.module())));
         Self { instance, driver, uri: instance.uri().parse().unwrap(), access: access(&pin), pin }
+    }
+
+    /// The same with the module in a process of its own.
+    pub(crate) fn hosted(instance: &'a Instance) -> (Self, HostDriver) {
+        let driver = HostDriver::new(crate::hosted::spec(instance));
+        (Self { driver: Arc::new(driver.clone()), ..Self::new(instance) }, driver)
     }
 
     pub(crate) fn try_generate(

@@ -7,6 +7,7 @@
 
 mod access;
 mod anchors;
+mod hosted;
 mod kek;
 mod lab;
 mod loss;

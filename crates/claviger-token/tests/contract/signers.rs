@@ -110,6 +110,9 @@ pub(crate) fn a_planted_public_key_signs_nothing(lab: &Lab<'_>) {
     let planted = open(lab, signer.id()).unwrap();
     assert_ne!(planted.public_key(), signer.public_key());
     let outcome = planted.sign(&Digest::of(b"text"));
-    assert!(matches!(outcome, Err(TokenError::ModuleFailed { function: "C_Sign", .. })), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Err(TokenError::ModuleFailed { function, .. }) if function == "C_Sign"),
+        "{outcome:?}"
+    );
     signer.sign(&Digest::of(b"text")).unwrap();
 }

@@ -1,0 +1,215 @@
+//! What the child gives up before any code of a module runs in it. It cannot be had back.
+//!
+//! A list of what a module needs is not known: each vendor's is another. So the two ways of the kernel complement each other.
+//! Landlock lets files be read only where libraries, devices and tokens lie, and written only where tokens do; seccomp refuses
+//! the calls that no token needs and an intruder would want: other programs, other processes, the kernel itself.
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
+    RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
+};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// What a module may do besides what every module may.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sandbox {
+    /// Whether it may reach a network, as one for an appliance has to.
+    pub network: bool,
+    /// Files and directories that it may read.
+    pub read: Vec<PathBuf>,
+    /// Files and directories that it may write.
+    pub write: Vec<PathBuf>,
+}
+
+/// Where libraries and their configuration, devices and what the kernel tells lie.
+const READ: [&str; 11] =
+    ["/usr", "/lib", "/lib64", "/opt", "/etc", "/proc", "/sys", "/dev", "/run", "/var", "/nix/store"];
+/// Where tokens that are files, their locks, devices and shared memory lie.
+const WRITE: [&str; 6] = ["/dev", "/run", "/var/lib", "/var/run", "/var/lock", "/var/log/opencryptoki"];
+
+/// Gives up all but this. What the kernel is too old to enforce is listed: the rest holds all the same.
+pub(super) fn enter(sandbox: &Sandbox, module: &Path) -> Result<Vec<String>, String> {
+    let mut unenforced = Vec::new();
+    match restrict_files(sandbox, module)? {
+        RulesetStatus::FullyEnforced => {}
+        RulesetStatus::PartiallyEnforced => {
+            unenforced.push("the kernel's Landlock is older than what is asked of it".to_owned());
+        }
+        RulesetStatus::NotEnforced => {
+            unenforced.push("the kernel has no Landlock: the module may touch every file".to_owned());
+        }
+    }
+    let filter = filter(sandbox.network)?;
+    seccompiler::apply_filter(&filter).map_err(|error| format!("seccomp: {error}"))?;
+    Ok(unenforced)
+}
+
+fn restrict_files(sandbox: &Sandbox, module: &Path) -> Result<RulesetStatus, String> {
+    let failed = |error: landlock::RulesetError| format!("Landlock: {error}");
+    let abi = ABI::V6;
+    let all = AccessFs::from_all(abi);
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(all)
+        .map_err(failed)?
+        .scope(Scope::Signal)
+        .map_err(failed)?;
+    if !sandbox.network {
+        ruleset = ruleset.handle_access(AccessNet::from_all(abi)).map_err(failed)?;
+    }
+    let mut rules = ruleset.create().map_err(failed)?;
+    // Nothing is executed anywhere.
+    let (read, write) = (AccessFs::from_read(abi) & !AccessFs::Execute, all & !AccessFs::Execute);
+    let tokens = in_environment();
+    let beside_module = module.parent().map(Path::to_owned);
+    for path in READ.iter().map(PathBuf::from).chain(sandbox.read.iter().cloned()).chain(beside_module) {
+        rules = allow(rules, &path, read)?;
+    }
+    for path in WRITE.iter().map(PathBuf::from).chain(sandbox.write.iter().cloned()).chain(tokens) {
+        rules = allow(rules, &path, write)?;
+    }
+    Ok(rules.restrict_self().map_err(failed)?.ruleset)
+}
+
+/// Paths that are not there are no matter.
+fn allow(
+    rules: RulesetCreated,
+    path: &Path,
+    access: landlock::BitFlags<AccessFs>,
+) -> Result<RulesetCreated, String> {
+    let Ok(place) = PathFd::new(path) else { return Ok(rules) };
+    // A file has no entries to make or remove.
+    let access = if path.is_dir() { access } else { access & AccessFs::from_file(ABI::V6) };
+    rules
+        .add_rule(PathBeneath::new(place, access))
+        .map_err(|error| format!("Landlock, {}: {error}", path.display()))
+}
+
+/// The directories that the module's environment leads to: that is how most are told where their tokens lie.
+fn in_environment() -> Vec<PathBuf> {
+    let directory = |value: std::ffi::OsString| {
+        let path = PathBuf::from(value);
+        match path.metadata().ok().filter(|_| path.is_absolute())? {
+            it if it.is_dir() => Some(path),
+            _ => path.parent().map(Path::to_owned),
+        }
+    };
+    std::env::vars_os().filter_map(|(_, value)| directory(value)).collect()
+}
+
+/// Calls that no token needs.
+const REFUSED: [libc::c_long; 62] = [
+    // Other programs.
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    // Other processes.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_setpriority,
+    // Other rights, other namespaces.
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+    libc::SYS_setgroups,
+    libc::SYS_setfsuid,
+    libc::SYS_setfsgid,
+    libc::SYS_capset,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_chroot,
+    libc::SYS_pivot_root,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_fsopen,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_fanotify_init,
+    // The kernel.
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_syslog,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_personality,
+];
+
+/// The x32 calls have numbers of their own on x86-64, and must not be a way around.
+#[cfg(target_arch = "x86_64")]
+const X32: Option<libc::c_long> = Some(0x4000_0000);
+#[cfg(not(target_arch = "x86_64"))]
+const X32: Option<libc::c_long> = None;
+
+fn filter(network: bool) -> Result<BpfProgram, String> {
+    let failed = |error: seccompiler::BackendError| format!("seccomp: {error}");
+    let argument = |index, operator, value| {
+        SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)
+            .and_then(|condition| SeccompRule::new(vec![condition]))
+            .map_err(failed)
+    };
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    for call in REFUSED {
+        rules.insert(call, Vec::new());
+    }
+    // Only its own process may be sent signals, as `abort` does.
+    let own = u64::from(std::process::id());
+    for call in [libc::SYS_kill, libc::SYS_tgkill] {
+        rules.insert(call, vec![argument(0, SeccompCmpOp::Ne, own)?]);
+    }
+    let mut families = vec![libc::AF_PACKET, libc::AF_VSOCK, libc::AF_ALG];
+    if !network {
+        families.extend([libc::AF_INET, libc::AF_INET6]);
+    }
+    let family = |family: i32| argument(0, SeccompCmpOp::Eq, u64::from(family.unsigned_abs()));
+    rules.insert(libc::SYS_socket, families.into_iter().map(family).collect::<Result<_, _>>()?);
+    if let Some(x32) = X32 {
+        let doubles: Vec<_> = rules.iter().map(|(call, rules)| (call | x32, rules.clone())).collect();
+        rules.extend(doubles);
+    }
+    let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let architecture = std::env::consts::ARCH.try_into().map_err(failed)?;
+    SeccompFilter::new(rules, SeccompAction::Allow, refuse, architecture)
+        .and_then(TryInto::try_into)
+        .map_err(failed)
+}

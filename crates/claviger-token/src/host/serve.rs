@@ -1,0 +1,168 @@
+//! The child's side: gives up its rights, loads the module, does what it is asked, and ends with the socket.
+//!
+//! Each thread reads a request and does it; there is always one more that reads, so that a PIN's answer is heard while
+//! others wait for it.
+
+use super::{
+    frame,
+    objects::Objects,
+    sandbox,
+    wire::{Ask, Reply, Request, Told, VERSION},
+};
+use crate::{PinPrompt, PinSource, TokenError, pkcs11::Pkcs11Driver};
+use claviger_codec as codec;
+use claviger_types::Pin;
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    io,
+    os::unix::net::UnixStream,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+/// Threads that are kept though they have nothing to do; more end.
+const SPARE: usize = 4;
+
+thread_local! {
+    /// The request that this thread does.
+    static DOING: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Serves the driver on the other end of this socket until that closes it. Never returns while the socket is open; the caller
+/// should end the process then, without giving the module's own end any say.
+///
+/// Everything that the process may do is given up before the module is loaded (`sandbox`), for the calling thread and all that
+/// it starts: call it from the first thread of a process that does nothing else.
+pub fn serve(socket: UnixStream) -> io::Result<()> {
+    let mut reader = socket.try_clone()?;
+    let Some(Request { number, ask: Ask::Hello { version, module, sandbox } }) = read(&mut reader)? else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "no hello"));
+    };
+    let line = Arc::new(Line { writer: Mutex::new(socket), answers: Mutex::default() });
+    if version != VERSION {
+        return line.write(number, Told::Ready { version: VERSION, unenforced: Vec::new() });
+    }
+    let unenforced = match sandbox::enter(&sandbox, &module.path) {
+        Ok(unenforced) => unenforced,
+        Err(reason) => return line.write(number, Told::Failed(TokenError::HostUnusable { reason })),
+    };
+    line.write(number, Told::Ready { version: VERSION, unenforced })?;
+    let pin = Arc::new(Parent(Arc::clone(&line)));
+    let server = Arc::new(Server {
+        reader: Mutex::new(reader),
+        line,
+        objects: Objects::new(Pkcs11Driver::new(module), pin),
+        idle: AtomicUsize::new(1),
+    });
+    server.work(true);
+    Ok(())
+}
+
+fn read(reader: &mut UnixStream) -> io::Result<Option<Request>> {
+    let Some(body) = frame::read(reader)? else { return Ok(None) };
+    codec::from_slice(&body).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+struct Server {
+    reader: Mutex<UnixStream>,
+    line: Arc<Line>,
+    objects: Objects,
+    // Threads that read or wait to.
+    idle: AtomicUsize,
+}
+
+impl Server {
+    /// Reads requests and does them, until the socket ends, or there are threads enough and this is not the one that stays.
+    fn work(self: &Arc<Self>, stays: bool) {
+        loop {
+            let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let request = read(&mut reader);
+            drop(reader);
+            let Ok(Some(Request { number, ask })) = request else {
+                // The parent is gone, or speaks nonsense: nothing that a thread still does is wanted by anybody.
+                std::process::exit(0);
+            };
+            match ask {
+                Ask::Pin(pin) => self.line.answer(number, Ok(pin.pin())),
+                Ask::NoPin(error) => self.line.answer(number, Err(error)),
+                ask => {
+                    self.leave_a_reader();
+                    self.do_one(number, ask);
+                    if self.idle.fetch_add(1, Ordering::SeqCst) >= SPARE && !stays {
+                        self.idle.fetch_sub(1, Ordering::SeqCst);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// This thread will be busy. If it was the last that reads, another takes its place.
+    fn leave_a_reader(self: &Arc<Self>) {
+        if self.idle.fetch_sub(1, Ordering::SeqCst) > 1 {
+            return;
+        }
+        self.idle.fetch_add(1, Ordering::SeqCst);
+        let server = Arc::clone(self);
+        let started = thread::Builder::new().spawn(move || server.work(false));
+        if started.is_err() {
+            // Without a thread that reads, nobody would hear an answer.
+            std::process::exit(1);
+        }
+    }
+
+    fn do_one(&self, number: u64, ask: Ask) {
+        DOING.set(number);
+        let told = match self.objects.perform(ask) {
+            None => return,
+            Some(told) => told.unwrap_or_else(Told::Failed),
+        };
+        if self.line.write(number, told).is_err() {
+            std::process::exit(0);
+        }
+    }
+}
+
+/// The way to the parent, and what it answered.
+struct Line {
+    writer: Mutex<UnixStream>,
+    answers: Mutex<BTreeMap<u64, mpsc::Sender<Result<Pin, TokenError>>>>,
+}
+
+impl Line {
+    fn write(&self, number: u64, told: Told) -> io::Result<()> {
+        let body = codec::to_secret_vec(&Reply { number, told })
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        frame::write(&mut *writer, &body)
+    }
+
+    fn answer(&self, number: u64, answer: Result<Pin, TokenError>) {
+        if let Some(asker) = self.answers().remove(&number) {
+            let _ = asker.send(answer);
+        }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, BTreeMap<u64, mpsc::Sender<Result<Pin, TokenError>>>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The parent knows where PINs come from.
+struct Parent(Arc<Line>);
+
+impl PinSource for Parent {
+    fn pin(&self, prompt: &PinPrompt) -> Result<Pin, TokenError> {
+        let number = DOING.get();
+        let (asker, answer) = mpsc::channel();
+        self.0.answers().insert(number, asker);
+        let gone = || TokenError::PinUnavailable { reason: "nobody is there to ask".to_owned() };
+        self.0.write(number, Told::PinWanted(prompt.clone())).map_err(|_| gone())?;
+        answer.recv().map_err(|_| gone())?
+    }
+}

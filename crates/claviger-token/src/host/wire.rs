@@ -1,0 +1,222 @@
+//! What goes over the socket.
+
+use super::Sandbox;
+use crate::{
+    KeyDescription, ModuleSpec, NewKek, NewKey, PinPrompt, SelfTestReport, TokenError, TokenSummary, Uri,
+};
+use claviger_types::{Digest, EcPoint, Key256, Pin, RecipientId, Scheme, SecretBytes, SignerId, WrappedCek};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// Counts up with every change of what is here.
+pub(super) const VERSION: u32 = 1;
+
+/// An object in the child: a key, a signer, a place for anchors.
+pub(super) type Handle = u64;
+
+/// Towards the child: a request's number and what is asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    pub(super) number: u64,
+    pub(super) ask: Ask,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Ask {
+    /// The first of all: the child answers [`Told::Ready`] once it has given up its rights.
+    Hello {
+        version: u32,
+        module: ModuleSpec,
+        sandbox: Sandbox,
+    },
+    List,
+    Generate {
+        uri: Uri,
+        new: NewKek,
+    },
+    Open {
+        uri: Uri,
+        recipient: RecipientId,
+        scheme: Scheme,
+        profile: String,
+    },
+    Sibling {
+        of: Handle,
+        recipient: RecipientId,
+        scheme: Scheme,
+    },
+    GenerateSibling {
+        of: Handle,
+        new: NewKey,
+    },
+    DestroySibling {
+        of: Handle,
+        recipient: RecipientId,
+        scheme: Scheme,
+    },
+    Wrap {
+        key: Handle,
+        cek: Secret,
+        context: Bytes,
+    },
+    Unwrap {
+        key: Handle,
+        wrapped: WrappedCek,
+        context: Bytes,
+    },
+    SelfTest {
+        key: Handle,
+    },
+    DestroyKey {
+        key: Handle,
+    },
+    GenerateSigner {
+        uri: Uri,
+        id: SignerId,
+        label: String,
+    },
+    OpenSigner {
+        uri: Uri,
+        id: SignerId,
+    },
+    Sign {
+        signer: Handle,
+        digest: Digest,
+    },
+    DestroySigner {
+        signer: Handle,
+    },
+    OpenAnchors {
+        uri: Uri,
+    },
+    AnchorsOf {
+        key: Handle,
+    },
+    ReadAnchor {
+        anchors: Handle,
+        name: String,
+    },
+    WriteAnchor {
+        anchors: Handle,
+        name: String,
+        value: Bytes,
+    },
+    RemoveAnchor {
+        anchors: Handle,
+        name: String,
+    },
+    /// The object is not needed any more. Without a reply.
+    Close {
+        object: Handle,
+    },
+    /// The answer to a [`Told::PinWanted`] of the same number. Without a reply.
+    Pin(Secret),
+    /// The same where there is none.
+    NoPin(TokenError),
+}
+
+/// From the child: the number of the request that it belongs to, and what there is to tell.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Reply {
+    pub(super) number: u64,
+    pub(super) told: Told,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Told {
+    /// The child's version, and what of its sandbox the kernel does not enforce.
+    Ready {
+        version: u32,
+        unenforced: Vec<String>,
+    },
+    /// Before the reply: the token wants its PIN.
+    PinWanted(PinPrompt),
+    Done,
+    Failed(TokenError),
+    Tokens(Vec<TokenSummary>),
+    Key {
+        key: Handle,
+        description: KeyDescription,
+        report: Option<SelfTestReport>,
+    },
+    Wrapped(WrappedCek),
+    /// `None`: not this key's.
+    Unwrapped(Option<Secret>),
+    Report(SelfTestReport),
+    Was(bool),
+    Signer {
+        signer: Handle,
+        public_key: EcPoint,
+    },
+    Signature(Bytes),
+    Anchors {
+        anchors: Handle,
+        location: String,
+    },
+    Values(Vec<Bytes>),
+}
+
+/// Bytes that are nobody's secret.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Bytes(#[serde(with = "serde_bytes")] pub(super) Vec<u8>);
+
+/// Bytes that are: wiped, and not shown.
+pub(super) struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    pub(super) fn of_key(key: &Key256) -> Self {
+        Self(Zeroizing::new(key.expose().to_vec()))
+    }
+
+    pub(super) fn of_pin(pin: &Pin) -> Self {
+        Self(Zeroizing::new(pin.expose().to_vec()))
+    }
+
+    pub(super) fn key(&self) -> Option<Key256> {
+        Key256::from_slice(&self.0)
+    }
+
+    pub(super) fn pin(&self) -> Pin {
+        Pin::new(SecretBytes::copy_of(&self.0))
+    }
+}
+
+impl fmt::Debug for Secret {
+    // Redacted by hand: a derive would print it wherever a request is logged.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Secret;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            // Copied from the frame, which is wiped, straight into what is wiped, too.
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Secret, E> {
+                Ok(Secret(Zeroizing::new(bytes.to_vec())))
+            }
+
+            fn visit_byte_buf<E: serde::de::Error>(self, _: Vec<u8>) -> Result<Secret, E> {
+                Err(E::custom("a secret in a buffer that nobody wipes"))
+            }
+        }
+
+        from.deserialize_bytes(Visitor)
+    }
+}
