@@ -7,11 +7,11 @@ use crate::{
 };
 use claviger_token::{
     ModuleSpec, TokenError,
-    host::{Deadlines, HostSpec, Sandbox, serve},
+    host::{Deadlines, HostDriver, HostSpec, Sandbox, serve},
 };
-use claviger_types::{Digest, OsEntropy, Scheme, SignerId};
-use softhsm_fixtures::Instance;
-use std::{env, os::fd::AsFd as _};
+use claviger_types::{Digest, OsEntropy, RecipientId, Scheme, SignerId};
+use softhsm_fixtures::{Action, At, Faults, Instance};
+use std::{env, os::fd::AsFd as _, path::Path, sync::Arc, time::Duration};
 
 /// Tells this program that it is the child.
 const CHILD: &str = "CLAVIGER_TEST_TOKEN_HOST";
@@ -83,7 +83,168 @@ hosted! { softhsm = SoftHsm {
     missing_sibling: siblings::a_sibling_that_is_not_there_is_missing;
     signer: signers::what_is_signed_verifies;
     killed: a_killed_process_costs_one_error;
+    crashes: each_crash_costs_one_error_and_no_pin_twice;
+    crash_at_login: a_pin_that_met_a_crash_is_not_given_again;
+    crash_loop: a_module_that_always_crashes_is_started_less_and_less_often;
+    hangs: a_module_that_hangs_is_ended;
+    losses: what_is_lost_underneath_is_put_back;
+    ended: what_was_ended_starts_anew;
+    sandbox: the_module_can_do_little;
 } }
+
+/// The instance's module with faults before it, in a process of its own.
+fn faulty<'a>(lab: &Lab<'a>, deadlines: Deadlines) -> (Lab<'a>, HostDriver, Faults) {
+    let faults = Faults::of(lab.instance);
+    faults.clear();
+    let module = ModuleSpec::new(faults.module());
+    let driver = HostDriver::new(HostSpec { module, deadlines, ..spec(lab.instance) });
+    (Lab { driver: Arc::new(driver.clone()), ..Lab::new(lab.instance) }, driver, faults)
+}
+
+/// In whatever function the C code dies, and however: one call fails and says how, and the next one works.
+fn each_crash_costs_one_error_and_no_pin_twice(lab: &Lab<'_>) {
+    let (lab, driver, faults) = faulty(lab, Deadlines::default());
+    let token = lab.generate(Scheme::A256Kw);
+    let cek = fresh();
+    let wrapped = token.wrap(&cek, CONTEXT).unwrap();
+    for (function, action, signal) in [
+        ("C_UnwrapKey", Action::Segv, "SIGSEGV"),
+        ("C_GetAttributeValue", Action::Abort, "SIGABRT"),
+        ("C_DestroyObject", Action::Segv, "SIGSEGV"),
+    ] {
+        assert!(key(&token, &wrapped).same_as(&cek));
+        let asked = lab.pin.asked();
+        faults.inject(function, At::Every, action);
+        let outcome = token.unwrap(&wrapped, CONTEXT);
+        let Err(TokenError::ModuleCrashed { how, .. }) = outcome else { panic!("{function}: {outcome:?}") };
+        assert!(how.contains(signal), "{function}: {how}");
+        assert_eq!(lab.pin.asked(), asked);
+        faults.clear();
+        driver.end();
+        assert!(key(&token, &wrapped).same_as(&cek));
+        assert_eq!((lab.pin.asked(), faults.count("C_Login")), (asked + 1, 1));
+    }
+}
+
+/// Whether the crash cost a try, nobody knows. So nothing that has the PIN at hand gives it once more.
+fn a_pin_that_met_a_crash_is_not_given_again(lab: &Lab<'_>) {
+    let (lab, driver, faults) = faulty(lab, Deadlines::default());
+    faults.inject("C_Login", At::Every, Action::Segv);
+    let recipient = RecipientId::random(&OsEntropy).unwrap();
+    let open = || lab.open_as(recipient, Scheme::A256Kw, "");
+    let outcome = open();
+    assert!(matches!(outcome, Err(TokenError::ModuleCrashed { .. })), "{outcome:?}");
+    faults.clear();
+    for _ in 0..3 {
+        let outcome = open();
+        let Err(TokenError::PinUnavailable { reason }) = outcome else { panic!("{outcome:?}") };
+        assert!(reason.contains("crashed"), "{reason}");
+    }
+    assert_eq!((lab.pin.asked(), faults.count("C_Login")), (1, 0));
+    // Somebody who knows has ended it.
+    driver.end();
+    let outcome = open();
+    assert!(matches!(outcome, Err(TokenError::KeyMissing { .. })), "{outcome:?}");
+    assert_eq!((lab.pin.asked(), faults.count("C_Login")), (2, 1));
+}
+
+fn a_module_that_always_crashes_is_started_less_and_less_often(lab: &Lab<'_>) {
+    let (lab, driver, faults) = faulty(lab, Deadlines::default());
+    faults.inject("C_GetSlotList", At::Every, Action::Abort);
+    let (mut crashed, mut refused) = (0, 0);
+    // Each start takes milliseconds; without a pause there would be one for each call.
+    for _ in 0..200 {
+        match lab.driver.list() {
+            Err(TokenError::ModuleCrashed { .. }) => crashed += 1,
+            Err(TokenError::HostUnusable { reason }) => {
+                assert!(reason.contains("times in a row"), "{reason}");
+                refused += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((2..8).contains(&crashed), "{crashed} crashed, {refused} refused");
+    faults.clear();
+    driver.end();
+    assert!(!lab.driver.list().unwrap().is_empty());
+}
+
+fn a_module_that_hangs_is_ended(lab: &Lab<'_>) {
+    let deadlines = Deadlines { call: Duration::from_secs(2), ..Deadlines::default() };
+    let (lab, driver, faults) = faulty(lab, deadlines);
+    let token = lab.generate(Scheme::A256Kw);
+    let cek = fresh();
+    let wrapped = token.wrap(&cek, CONTEXT).unwrap();
+    faults.inject("C_UnwrapKey", At::Nth(1), Action::Delay(Duration::from_hours(1)));
+    let hung = driver.id().unwrap();
+    let outcome = token.unwrap(&wrapped, CONTEXT);
+    let Err(TokenError::ModuleCrashed { how, .. }) = outcome else { panic!("{outcome:?}") };
+    assert!(how.contains("gave no answer in 2 s"), "{how}");
+    assert!(!Path::new(&format!("/proc/{hung}")).exists());
+    faults.clear();
+    assert!(key(&token, &wrapped).same_as(&cek));
+}
+
+fn what_is_lost_underneath_is_put_back(lab: &Lab<'_>) {
+    let (lab, _driver, faults) = faulty(lab, Deadlines::default());
+    let token = lab.generate(Scheme::A256Kw);
+    let cek = fresh();
+    let wrapped = token.wrap(&cek, CONTEXT).unwrap();
+    for action in [Action::Logout, Action::CloseSessions, Action::Finalize, Action::Reinitialize] {
+        let asked = lab.pin.asked();
+        faults.inject("C_UnwrapKey", At::Nth(1), action);
+        assert!(key(&token, &wrapped).same_as(&cek), "{action:?}");
+        assert_eq!(lab.pin.asked(), asked + 1, "{action:?}");
+    }
+    faults.inject("C_UnwrapKey", At::Nth(1), Action::Remove(cryptoki_sys::CKR_DEVICE_REMOVED));
+    for _ in 0..2 {
+        let outcome = token.unwrap(&wrapped, CONTEXT);
+        assert!(matches!(outcome, Err(TokenError::TokenAbsent { .. })), "{outcome:?}");
+    }
+    faults.clear();
+    assert!(key(&token, &wrapped).same_as(&cek));
+}
+
+/// As at `lock`: the process is gone when the call returns, and nothing is asked of the module for it.
+fn what_was_ended_starts_anew(lab: &Lab<'_>) {
+    let (lab, driver, faults) = faulty(lab, Deadlines::default());
+    let token = lab.generate(Scheme::A256Kw);
+    let cek = fresh();
+    let wrapped = token.wrap(&cek, CONTEXT).unwrap();
+    let (first, asked) = (driver.id().unwrap(), lab.pin.asked());
+    faults.clear();
+    driver.end();
+    assert!(!Path::new(&format!("/proc/{first}")).exists() && driver.id().is_none());
+    assert_eq!(faults.calls(), []);
+    assert!(key(&token, &wrapped).same_as(&cek));
+    assert_eq!(lab.pin.asked(), asked + 1);
+    // With the last that uses it, it ends as well.
+    let second = driver.id().unwrap();
+    drop((token, driver, lab));
+    assert!(!Path::new(&format!("/proc/{second}")).exists());
+}
+
+/// What the process says of itself, and what it could not do: a program that the module is told to be finds nothing to run.
+fn the_module_can_do_little(lab: &Lab<'_>) {
+    let (hosted, driver) = Lab::hosted(lab.instance);
+    hosted.driver.list().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", driver.id().unwrap())).unwrap();
+    // The calling thread of the test program is confined, not the one that waits for it.
+    let of_threads: Vec<String> = std::fs::read_dir(format!("/proc/{}/task", driver.id().unwrap()))
+        .unwrap()
+        .map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap())
+        .collect();
+    let confined = |status: &&String| status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2");
+    assert!(of_threads.iter().any(|status| confined(&status)), "{status}");
+    assert_eq!(driver.unenforced().unwrap(), Vec::<String>::new());
+    let environment = std::fs::read(format!("/proc/{}/environ", driver.id().unwrap())).unwrap();
+    let names: Vec<_> = environment
+        .split(|byte| *byte == 0)
+        .map(|entry| String::from_utf8_lossy(entry).split('=').next().unwrap_or_default().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert_eq!(names.len(), spec(lab.instance).env.len(), "{names:?}");
+}
 
 /// The process is killed from outside: one error, and then all is as it was, with a PIN anew.
 fn a_killed_process_costs_one_error(lab: &Lab<'_>) {
