@@ -35,6 +35,8 @@ pub enum Action {
     Abort,
     /// The process dies of a segmentation fault.
     Segv,
+    /// First, the module tries what [`Faults::targets`] names.
+    Intrude,
     /// First, somebody else logs out.
     Logout,
     /// First, all sessions are closed.
@@ -124,6 +126,20 @@ impl Faults {
         self.inject_all(&[]);
     }
 
+    /// What [`Action::Intrude`] tries: `exec PATH`, `read PATH`, `write PATH`, `connect PORT`, `signal PID`.
+    pub fn targets(&self, attempts: &[String]) {
+        let path = self.control.with_extension("targets");
+        fs::write(&path, attempts.join("\n")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    /// How each attempt ended: itself, and `done` or the system's refusal.
+    pub fn intruded(&self) -> Vec<(String, String)> {
+        let path = self.control.with_extension("intruded");
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let outcome = |line: &str| line.split_once(": ").map(|(what, how)| (what.to_owned(), how.to_owned()));
+        text.lines().filter_map(outcome).collect()
+    }
+
     /// What was called since the last [`Faults::inject`] or [`Faults::clear`], by all processes.
     pub fn calls(&self) -> Vec<Call> {
         let text = match fs::read_to_string(&self.log) {
@@ -162,6 +178,7 @@ impl fmt::Display for Action {
             Self::Delay(time) => write!(f, "delay {}", time.as_millis()),
             Self::Abort => f.write_str("abort"),
             Self::Segv => f.write_str("segv"),
+            Self::Intrude => f.write_str("intrude"),
             Self::Logout => f.write_str("logout"),
             Self::CloseSessions => f.write_str("close-sessions"),
             Self::Finalize => f.write_str("finalize"),

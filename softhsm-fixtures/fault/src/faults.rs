@@ -97,6 +97,7 @@ fn before(action: &Action) {
             // SAFETY: none; it is the crash that was asked for. (Not address 0, at which Rust's own checks look.)
             unsafe { ptr::without_provenance_mut::<u8>(1).write_volatile(0) };
         }
+        Action::Intrude => crate::intrude::intrude(),
         Action::Logout => real::log_out(),
         Action::CloseSessions => real::close_sessions(),
         Action::Finalize => real::finalize(),

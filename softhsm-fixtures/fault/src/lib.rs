@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `delay MS` | waits so many milliseconds |
 //! | `abort`, `segv` | the process dies of SIGABRT, of SIGSEGV |
+//! | `intrude` | tries what a module that was taken over might, see `intrude.rs` |
 //! | `logout` | another session of the process has logged out of every token |
 //! | `close-sessions` | all sessions of the process are closed |
 //! | `finalize`, `reinitialize` | the module is finalised; and initialised again |
@@ -39,6 +40,7 @@
 mod control;
 mod faults;
 mod interpose;
+mod intrude;
 mod log;
 mod output;
 mod real;

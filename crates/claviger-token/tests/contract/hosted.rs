@@ -6,12 +6,13 @@ use crate::{
     siblings, signers, wrapping,
 };
 use claviger_token::{
-    ModuleSpec, TokenError,
+    Driver as _, ModuleSpec, TokenError,
     host::{Deadlines, HostDriver, HostSpec, Sandbox, serve},
+    pkcs11::Pkcs11Driver,
 };
 use claviger_types::{Digest, OsEntropy, RecipientId, Scheme, SignerId};
 use softhsm_fixtures::{Action, At, Faults, Instance};
-use std::{env, os::fd::AsFd as _, path::Path, sync::Arc, time::Duration};
+use std::{env, net::TcpListener, os::fd::AsFd as _, path::Path, sync::Arc, time::Duration};
 
 /// Tells this program that it is the child.
 const CHILD: &str = "CLAVIGER_TEST_TOKEN_HOST";
@@ -224,26 +225,55 @@ fn what_was_ended_starts_anew(lab: &Lab<'_>) {
     assert!(!Path::new(&format!("/proc/{second}")).exists());
 }
 
-/// What the process says of itself, and what it could not do: a program that the module is told to be finds nothing to run.
+/// A module that was taken over reaches neither other programs, nor files, nor networks, nor other processes; without the
+/// sandbox it reaches them all, so it is the sandbox that holds.
 fn the_module_can_do_little(lab: &Lab<'_>) {
-    let (hosted, driver) = Lab::hosted(lab.instance);
-    hosted.driver.list().unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{}/status", driver.id().unwrap())).unwrap();
-    // The calling thread of the test program is confined, not the one that waits for it.
-    let of_threads: Vec<String> = std::fs::read_dir(format!("/proc/{}/task", driver.id().unwrap()))
-        .unwrap()
-        .map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap())
-        .collect();
-    let confined = |status: &&String| status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2");
-    assert!(of_threads.iter().any(|status| confined(&status)), "{status}");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("file");
+    std::fs::write(&file, "text").unwrap();
+    let attempts = [
+        "exec /bin/true".to_owned(),
+        format!("read {}", file.display()),
+        format!("write {}", file.display()),
+        format!("write {}", elsewhere.path().join("new").display()),
+        format!("read /proc/{}/mem", std::process::id()),
+        format!("connect {}", listener.local_addr().unwrap().port()),
+        format!("signal {}", std::process::id()),
+    ];
+    let (confined, driver, faults) = faulty(lab, Deadlines::default());
+    faults.targets(&attempts);
+    faults.inject("C_GetSlotList", At::Nth(1), Action::Intrude);
+    confined.driver.list().unwrap();
+    let intruded = faults.intruded();
+    assert_eq!(intruded.len(), attempts.len());
+    for (attempt, outcome) in &intruded {
+        assert!(outcome.contains("denied") || outcome.contains("not permitted"), "{attempt}: {outcome}");
+    }
     assert_eq!(driver.unenforced().unwrap(), Vec::<String>::new());
+
+    // What it was given, and no more: its environment, and what modules.toml grants.
     let environment = std::fs::read(format!("/proc/{}/environ", driver.id().unwrap())).unwrap();
-    let names: Vec<_> = environment
-        .split(|byte| *byte == 0)
-        .map(|entry| String::from_utf8_lossy(entry).split('=').next().unwrap_or_default().to_owned())
-        .filter(|name| !name.is_empty())
-        .collect();
-    assert_eq!(names.len(), spec(lab.instance).env.len(), "{names:?}");
+    let names = environment.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).count();
+    assert_eq!(names, spec(lab.instance).env.len());
+    let sandbox =
+        Sandbox { network: true, read: vec![file.clone()], write: vec![elsewhere.path().to_owned()] };
+    let module = ModuleSpec::new(faults.module());
+    let granted = HostDriver::new(HostSpec { module, sandbox, ..spec(lab.instance) });
+    faults.inject("C_GetSlotList", At::Nth(1), Action::Intrude);
+    granted.list().unwrap();
+    let done = |what: &str| {
+        let intruded = faults.intruded();
+        intruded.iter().any(|(attempt, outcome)| attempt.starts_with(what) && outcome == "done")
+    };
+    assert!(done("connect") && done("read") && done("write"), "{:?}", faults.intruded());
+    assert!(!done("exec") && !done("signal") && !done("read /proc"), "{:?}", faults.intruded());
+
+    faults.inject("C_GetSlotList", At::Nth(1), Action::Intrude);
+    Pkcs11Driver::new(ModuleSpec::new(faults.module())).list().unwrap();
+    for (attempt, outcome) in faults.intruded() {
+        assert_eq!(outcome, "done", "{attempt}");
+    }
 }
 
 /// The process is killed from outside: one error, and then all is as it was, with a PIN anew.
