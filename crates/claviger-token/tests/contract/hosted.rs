@@ -93,6 +93,42 @@ hosted! { softhsm = SoftHsm {
     sandbox: the_module_can_do_little;
 } }
 
+hosted! { kryoptic = Kryoptic {
+    a256kw_round_trip: wrapping::round_trip(A256Kw);
+    a256gcm_round_trip: wrapping::round_trip(A256Gcm);
+    ecdh_round_trip: wrapping::round_trip(EcdhEsA256Kw);
+    oaep_round_trip: wrapping::round_trip(RsaOaepSha256);
+    a256kw_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(A256Kw);
+    a256gcm_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(A256Gcm);
+    a256kw_serves_threads: wrapping::threads_do_not_disturb_each_other(A256Kw);
+    wrong_pin: access::a_wrong_pin_is_tried_once;
+    missing_key: access::a_missing_key_is_named;
+    list: access::list_shows_what_selects;
+    siblings: siblings::a_sibling_is_found_without_a_second_pin;
+    signer: signers::what_is_signed_verifies;
+    killed: a_killed_process_costs_one_error;
+} }
+
+hosted! { tpm = Tpm {
+    oaep_round_trip: wrapping::round_trip(RsaOaepSha256);
+    oaep_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(RsaOaepSha256);
+    oaep_serves_threads: wrapping::threads_do_not_disturb_each_other(RsaOaepSha256);
+    absent_token: access::an_absent_token_names_those_present;
+} }
+
+hosted! { p11kit = P11Kit {
+    oaep_sha1_round_trip: wrapping::round_trip(RsaOaepSha1);
+    oaep_sha1_serves_threads: wrapping::threads_do_not_disturb_each_other(RsaOaepSha1);
+    absent_token: access::an_absent_token_names_those_present;
+} }
+
+hosted! { opencryptoki = OpenCryptoki {
+    oaep_round_trip: wrapping::round_trip(RsaOaepSha256);
+    oaep_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(RsaOaepSha256);
+    oaep_serves_threads: wrapping::threads_do_not_disturb_each_other(RsaOaepSha256);
+    absent_token: access::an_absent_token_names_those_present;
+} }
+
 /// The instance's module with faults before it, in a process of its own.
 fn faulty<'a>(lab: &Lab<'a>, deadlines: Deadlines) -> (Lab<'a>, HostDriver, Faults) {
     let faults = Faults::of(lab.instance);
