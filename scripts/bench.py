@@ -71,6 +71,19 @@ def driver(quick: bool) -> list[Row]:
     return rows
 
 
+def hop(quick: bool) -> list[Row]:
+    """What an operation takes longer where the module has a process of its own."""
+    rows = []
+    for line in example("claviger-token", "bench_driver", "--hop", *(["--quick"] if quick else [])):
+        own, shared, added = (float(line[name]) for name in ("own", "shared", "added"))
+        threads = "1 thread" if line["threads"] == "1" else f"{line['threads']} threads"
+        what = f"{line['op']} with the module in its own process, and in the caller's: {line['module']}, {threads}"
+        # Two threads are four on both sides of the socket: a figure, and no target on two processors.
+        met = added <= 60 if line["threads"] == "1" else None
+        rows.append(Row(what, f"{own:.0f} / {shared:.0f} us", own / shared, "<= 60 us more" if met is not None else "", met))
+    return rows
+
+
 def envelope(quick: bool) -> list[Row]:
     """Seal and open of one credential against openssl's cipher on as many bytes."""
     rows = []
@@ -184,7 +197,7 @@ def scale(quick: bool) -> list[Row]:
     return rows
 
 
-SECTIONS = {"driver": driver, "envelope": envelope, "processes": processes, "import": imports, "rotation": rotation, "scale": scale}
+SECTIONS = {"driver": driver, "hop": hop, "envelope": envelope, "processes": processes, "import": imports, "rotation": rotation, "scale": scale}
 
 
 def table(rows: list[Row]) -> str:

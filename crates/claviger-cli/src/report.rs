@@ -288,6 +288,13 @@ fn help_for_token(error: &TokenError) -> &'static str {
         TokenError::Refused { .. } | TokenError::NoScheme { .. } => {
             "use another token or module; this one cannot keep a master key to itself"
         }
+        TokenError::ModuleCrashed { .. } => {
+            "run it again: the module is started anew. If it happens again, the fault is in the token's module: see whether \
+             its vendor has a newer one"
+        }
+        TokenError::HostUnusable { .. } => {
+            "see what `modules.toml` says of the module: its environment, and what its sandbox lets it do"
+        }
         _ => {
             "`claviger doctor` looks for the usual causes; if the token was pulled, put it back and try again"
         }

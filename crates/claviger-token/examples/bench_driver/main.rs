@@ -2,6 +2,7 @@
 //!
 //!     bench_driver [--quick] [--gcm] [softhsm|kryoptic]...
 //!     bench_driver --bare=COUNT
+//!     bench_driver --hop [--quick] [softhsm|kryoptic]...
 //!
 //! One line per measurement, in operations per second:
 //!
@@ -10,7 +11,8 @@
 //! The bare loop holds its session and the key's handle and does nothing but the calls: C_UnwrapKey, C_GetAttributeValue,
 //! C_DestroyObject to unwrap, C_CreateObject, C_WrapKey, C_DestroyObject to wrap; with `--gcm` also C_DecryptInit, C_Decrypt
 //! and C_EncryptInit, C_Encrypt. A ratio of 1 is a driver that costs nothing. `--bare` makes so many bare wraps, then as many
-//! unwraps, on SoftHSM, one thread, and prints how long each took in all.
+//! unwraps, on SoftHSM, one thread, and prints how long each took in all. `--hop` takes the driver in a process of its own
+//! against the driver in this one, and prints what an operation takes longer, in microseconds.
 // A measuring program: it calls into C, and stops at the first surprise.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::doc_markdown)]
 
@@ -18,13 +20,16 @@ mod bare;
 
 use bare::Bare;
 use claviger_token::{
-    Access, Driver as _, Kek, ModuleSpec, NewKek, PinFile, Unwrapped, Uri, pkcs11::Pkcs11Driver,
+    Access, Driver as _, Kek, ModuleSpec, NewKek, PinFile, Unwrapped, Uri,
+    host::{Deadlines, HostDriver, HostSpec, Sandbox, serve},
+    pkcs11::Pkcs11Driver,
 };
 use claviger_types::{Key256, OsEntropy, RecipientId, Scheme, WrappedCek};
 use softhsm_fixtures::Provider;
 use std::{
     env,
     hint::black_box,
+    os::fd::AsFd as _,
     path::Path,
     process::{Command, ExitCode},
     sync::{
@@ -44,22 +49,32 @@ const BATCH: u32 = 16;
 const CONTEXT: &[u8] = b"bench";
 /// Tells the child, whose environment names the module's tokens, where the PIN lies.
 const PIN_FILE: &str = "CLAVIGER_BENCH_PIN_FILE";
+/// Tells the child that it holds the module for another process.
+const CHILD: &str = "--token-host";
 
 fn main() -> ExitCode {
-    let mut options = Options { turns: TURNS, gcm: false, bare: None };
+    if env::args_os().nth(1).is_some_and(|word| word == CHILD) {
+        let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        serve(socket.into()).unwrap();
+        return ExitCode::SUCCESS;
+    }
+    let mut options = Options { turns: TURNS, gcm: false, hop: false, bare: None };
     let mut chosen = Vec::new();
     let arguments: Vec<String> = env::args().skip(1).collect();
     for argument in &arguments {
         match argument.as_str() {
             "--quick" => options.turns = QUICK_TURNS,
             "--gcm" => options.gcm = true,
+            "--hop" => options.hop = true,
             name if name.starts_with("--bare=") => {
                 options.bare = name.trim_start_matches("--bare=").parse().ok();
             }
             name => {
                 let Some(provider) = Provider::ALL.into_iter().find(|provider| provider.name() == name)
                 else {
-                    eprintln!("usage: bench_driver [--quick] [--gcm] [--bare=COUNT] [softhsm|kryoptic]...");
+                    eprintln!(
+                        "usage: bench_driver [--quick] [--gcm] [--hop] [--bare=COUNT] [softhsm|kryoptic]..."
+                    );
                     return ExitCode::from(2);
                 };
                 chosen.push(provider);
@@ -94,6 +109,7 @@ fn main() -> ExitCode {
 struct Options {
     turns: usize,
     gcm: bool,
+    hop: bool,
     bare: Option<u32>,
 }
 
@@ -107,6 +123,11 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
         let recipient = RecipientId::random(&OsEntropy).unwrap();
         let new = NewKek { recipient, label: "bench".to_owned(), scheme: Some(scheme), allow_sha1: false };
         let (token, _) = driver.generate(&uri, &access, &new).unwrap();
+        if options.hop {
+            hop(provider, &access, &uri, token.as_ref(), options);
+            token.destroy_key().unwrap();
+            continue;
+        }
         let bare = Bare::new(&module, recipient.as_bytes());
         let cek = Key256::random(&OsEntropy).unwrap();
         let wrapped = token.wrap(&cek, CONTEXT).unwrap();
@@ -143,6 +164,45 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
             }
         }
         token.destroy_key().unwrap();
+    }
+}
+
+/// The same key through a process of its own, and through this one.
+fn hop(provider: Provider, access: &Access, uri: &Uri, near: &dyn Kek, options: &Options) {
+    let spec = HostSpec {
+        program: env::current_exe().unwrap(),
+        args: vec![CHILD.into()],
+        env: env::vars_os().collect(),
+        module: ModuleSpec::new(provider.module()),
+        sandbox: Sandbox::default(),
+        deadlines: Deadlines::default(),
+    };
+    let it = near.describe();
+    let far = HostDriver::new(spec).open(uri, access, it.recipient, it.scheme, &it.profile).unwrap();
+    let cek = Key256::random(&OsEntropy).unwrap();
+    let wrapped = near.wrap(&cek, CONTEXT).unwrap();
+    let [far_unwrap, near_unwrap] = [&*far, near].map(|token| {
+        let wrapped = &wrapped;
+        move || driver_unwrap(token, wrapped)
+    });
+    let [far_wrap, near_wrap] = [&*far, near].map(|token| {
+        let cek = &cek;
+        move || driver_wrap(token, cek)
+    });
+    for threads in [1, 2] {
+        let operations: [(&str, [Maker<'_, '_>; 2]); 2] =
+            [("unwrap", [&far_unwrap, &near_unwrap]), ("wrap", [&far_wrap, &near_wrap])];
+        for (operation, sides) in operations {
+            let [far, near] = in_turns(threads, options.turns, sides);
+            let micros = |rate: f64| f64::from(threads) * 1e6 / rate;
+            println!(
+                "module={} op={operation} threads={threads} own={:.1} shared={:.1} added={:.1}",
+                provider.name(),
+                micros(far),
+                micros(near),
+                micros(far) - micros(near)
+            );
+        }
     }
 }
 

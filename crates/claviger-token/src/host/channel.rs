@@ -4,7 +4,7 @@
 //! for the others what is theirs.
 
 use super::{
-    frame,
+    frame::{self, Frames},
     wire::{Ask, Reply, Request, Told},
 };
 use claviger_codec as codec;
@@ -15,6 +15,7 @@ use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+use zeroize::Zeroizing;
 
 /// Requests that are under way at once; more wait. The child has a thread for each.
 const MOST_AT_ONCE: usize = 32;
@@ -32,10 +33,16 @@ pub(super) enum Closed {
 
 pub(super) struct Channel {
     // Reading and writing go on at the same time, each by one thread.
-    reader: Mutex<UnixStream>,
+    reader: Mutex<Reader>,
     writer: Mutex<UnixStream>,
     inbox: Mutex<Inbox>,
     changed: Condvar,
+}
+
+struct Reader {
+    frames: Frames<UnixStream>,
+    // What the stream was last told to wait for.
+    patience: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -52,7 +59,7 @@ impl Channel {
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
         Ok(Self {
             writer: Mutex::new(stream.try_clone()?),
-            reader: Mutex::new(stream),
+            reader: Mutex::new(Reader { frames: Frames::new(stream), patience: None }),
             inbox: Mutex::default(),
             changed: Condvar::new(),
         })
@@ -91,9 +98,7 @@ impl Channel {
     /// Reads one frame and keeps it for whom it is.
     fn read_one(&self, within: Duration) -> Result<(), Closed> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        // Zero would mean for ever.
-        let within = within.max(Duration::from_millis(1));
-        let read = reader.set_read_timeout(Some(within)).and_then(|()| frame::read(&mut *reader));
+        let read = reader.read(within);
         drop(reader);
         let body = read.map_err(|error| reason(&error))?.ok_or(Closed::Ended)?;
         let Reply { number, told } = codec::from_slice(&body).map_err(|_| Closed::Nonsense)?;
@@ -111,6 +116,20 @@ impl Channel {
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         // Every change to it is a whole one.
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader {
+    fn read(&mut self, within: Duration) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        // Told anew only where it matters: a little more patience than is wanted spares a call each time.
+        let near = |patience: Duration| (within..within.saturating_add(within / 4)).contains(&patience);
+        if !self.patience.is_some_and(near) {
+            // Zero would mean for ever.
+            let patience = within.saturating_add(within / 8).max(Duration::from_millis(1));
+            self.frames.stream.set_read_timeout(Some(patience))?;
+            self.patience = Some(patience);
+        }
+        self.frames.next()
     }
 }
 

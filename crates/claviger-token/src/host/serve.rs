@@ -4,7 +4,7 @@
 //! others wait for it.
 
 use super::{
-    frame,
+    frame::{self, Frames},
     objects::Objects,
     sandbox,
     wire::{Ask, Reply, Request, Told, VERSION},
@@ -39,7 +39,7 @@ thread_local! {
 /// Everything that the process may do is given up before the module is loaded (`sandbox`), for the calling thread and all that
 /// it starts: call it from the first thread of a process that does nothing else.
 pub fn serve(socket: UnixStream) -> io::Result<()> {
-    let mut reader = socket.try_clone()?;
+    let mut reader = Frames::new(socket.try_clone()?);
     let Some(Request { number, ask: Ask::Hello { version, module, sandbox } }) = read(&mut reader)? else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "no hello"));
     };
@@ -63,13 +63,13 @@ pub fn serve(socket: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-fn read(reader: &mut UnixStream) -> io::Result<Option<Request>> {
-    let Some(body) = frame::read(reader)? else { return Ok(None) };
+fn read(reader: &mut Frames<UnixStream>) -> io::Result<Option<Request>> {
+    let Some(body) = reader.next()? else { return Ok(None) };
     codec::from_slice(&body).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 struct Server {
-    reader: Mutex<UnixStream>,
+    reader: Mutex<Frames<UnixStream>>,
     line: Arc<Line>,
     objects: Objects,
     // Threads that read or wait to.

@@ -5,17 +5,20 @@ use std::thread;
 const LONG: Duration = Duration::from_secs(20);
 
 /// A channel and the child's end of it.
-fn pair() -> (Channel, UnixStream) {
+fn pair() -> (Channel, Child) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    (Channel::new(ours).unwrap(), theirs)
+    (Channel::new(ours).unwrap(), Frames::new(theirs))
 }
 
-fn hear(child: &mut UnixStream) -> Request {
-    codec::from_slice(&frame::read(child).unwrap().unwrap()).unwrap()
+/// The child's end, with what was read ahead.
+type Child = Frames<UnixStream>;
+
+fn hear(child: &mut Child) -> Request {
+    codec::from_slice(&child.next().unwrap().unwrap()).unwrap()
 }
 
-fn reply(child: &mut UnixStream, number: u64, told: Told) {
-    frame::write(child, &codec::to_vec(&Reply { number, told }).unwrap()).unwrap();
+fn reply(child: &mut Child, number: u64, told: Told) {
+    frame::write(&mut child.stream, &codec::to_vec(&Reply { number, told }).unwrap()).unwrap();
 }
 
 #[test]
@@ -70,7 +73,7 @@ fn a_request_may_have_several_replies() {
 fn closes(closed: Closed, within: Duration, act: impl FnOnce(UnixStream) -> Option<UnixStream>) {
     let (channel, child) = pair();
     let (first, second) = (channel.ask(Ask::List).unwrap(), channel.ask(Ask::List).unwrap());
-    let kept = act(child);
+    let kept = act(child.stream);
     thread::scope(|scope| {
         for exchange in [&first, &second] {
             scope.spawn(move || assert_eq!(exchange.told(within).unwrap_err(), closed));

@@ -1,0 +1,79 @@
+//! `modules.toml`: modules in a process of their own, and what that process is given.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test that cannot go on has failed.
+
+use claviger_tests::World;
+use softhsm_fixtures::{Action, At, Faults};
+use std::{fs, path::Path};
+
+/// Beside the configuration, before there is one.
+fn modules(world: &World, module: &Path, more: &str) {
+    let path = world.config().with_file_name("modules.toml");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, format!("[[module]]\npath = \"{}\"\n{more}", module.display())).unwrap();
+    claviger_tests::mode(&path, 0o600);
+}
+
+/// The environment by which the module finds its tokens, as `modules.toml` gives it.
+fn environment(world: &World) -> String {
+    let variables = world.token().env().into_iter();
+    let lines: String = variables.map(|(name, value)| format!("{name} = \"{}\"\n", value.display())).collect();
+    format!("process = \"own\"\n[module.env]\n{lines}")
+}
+
+#[test]
+fn a_vault_is_made_and_used_through_a_process_of_its_own() {
+    let world = World::empty();
+    modules(&world, world.token().module(), &environment(&world));
+    world.init();
+    world.set("openai", "sk-test-1");
+    assert_eq!(world.get("openai"), b"sk-test-1");
+    world.line("rotate master").ok();
+    world.line("verify").ok();
+    world.line("token self-test").ok();
+    assert!(world.line("doctor").ok().text().contains("self-test"));
+    // The same vault with the module in the command's own process.
+    fs::remove_file(world.config().with_file_name("modules.toml")).unwrap();
+    assert_eq!(world.get("openai"), b"sk-test-1");
+}
+
+/// The environment of the command does not reach the module: what it is told is what the file says.
+#[test]
+fn the_process_has_no_environment_but_its_own() {
+    let world = World::new();
+    modules(&world, world.token().module(), "process = \"own\"\n");
+    world.line("get openai").fails(6, &["no token fits"]);
+}
+
+#[test]
+fn a_crash_is_an_error_that_says_so() {
+    let world = World::empty();
+    let faults = Faults::of(world.token());
+    modules(&world, faults.module(), &environment(&world));
+    let uri = format!("{}&module-path={}", world.token().uri_with_pin(), faults.module().display());
+    world.run(["init", "--token", &uri]).ok();
+    world.set("openai", "sk-test-1");
+    faults.inject("C_UnwrapKey", At::Every, Action::Segv);
+    world.line("get openai").fails(1, &["crashed its process", "SIGSEGV", "help: "]);
+    faults.clear();
+    assert_eq!(world.get("openai"), b"sk-test-1");
+    // Without a process of its own, the C code takes the command along.
+    modules(&world, faults.module(), "");
+    faults.inject("C_UnwrapKey", At::Every, Action::Segv);
+    assert_eq!(world.line("get openai").outcome().code, None);
+}
+
+#[test]
+fn the_command_is_not_for_people() {
+    let world = World::empty();
+    world.line("token-host").fails(2, &["started by claviger itself"]);
+    assert!(!world.line("help").ok().text().contains("token-host"));
+}
+
+#[test]
+fn a_file_that_makes_no_sense_says_where() {
+    let world = World::new();
+    modules(&world, world.token().module(), "proces = \"own\"\n");
+    world.line("list").fails(1, &["modules.toml", "line 3", "unknown field `proces`"]);
+    modules(&world, world.token().module(), "process = \"mine\"\n");
+    world.line("list").fails(1, &["unknown variant `mine`"]);
+}
