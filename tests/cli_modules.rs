@@ -3,7 +3,12 @@
 
 use claviger_tests::World;
 use softhsm_fixtures::{Action, At, Faults};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// Beside the configuration, before there is one.
 fn modules(world: &World, module: &Path, more: &str) {
@@ -16,8 +21,9 @@ fn modules(world: &World, module: &Path, more: &str) {
 /// The environment by which the module finds its tokens, as `modules.toml` gives it.
 fn environment(world: &World) -> String {
     let variables = world.token().env().into_iter();
-    let lines: String = variables.map(|(name, value)| format!("{name} = \"{}\"\n", value.display())).collect();
-    format!("process = \"own\"\n[module.env]\n{lines}")
+    let lines: Vec<_> =
+        variables.map(|(name, value)| format!("{name} = \"{}\"\n", value.display())).collect();
+    format!("process = \"own\"\n[module.env]\n{}", lines.concat())
 }
 
 #[test]
@@ -76,4 +82,45 @@ fn a_file_that_makes_no_sense_says_where() {
     world.line("list").fails(1, &["modules.toml", "line 3", "unknown field `proces`"]);
     modules(&world, world.token().module(), "process = \"mine\"\n");
     world.line("list").fails(1, &["unknown variant `mine`"]);
+}
+
+/// However the command dies, and whatever the module is at: its process goes too.
+#[test]
+fn the_process_does_not_outlive_the_command() {
+    let world = World::empty();
+    let faults = Faults::of(world.token());
+    modules(&world, faults.module(), &environment(&world));
+    let uri = format!("{}&module-path={}", world.token().uri_with_pin(), faults.module().display());
+    world.run(["init", "--token", &uri]).ok();
+    world.set("openai", "sk-test-1");
+    faults.inject("C_UnwrapKey", At::Every, Action::Delay(Duration::from_hours(1)));
+    let mut command = world.line("get openai").start();
+    let children = format!("/proc/{0}/task/{0}/children", command.id());
+    let module_process = until(|| fs::read_to_string(&children).unwrap().trim().parse::<u32>().ok());
+    // It has come as far as the module's call when its login is done.
+    until(|| faults.calls().iter().any(|call| call.function == "C_FindObjectsFinal").then_some(()));
+    let status = fs::read_to_string(format!("/proc/{module_process}/status")).unwrap();
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t2"] {
+        assert!(status.contains(line), "{line} is not in\n{status}");
+    }
+    command.kill().unwrap();
+    command.wait().unwrap();
+    until(|| {
+        let stat = fs::read_to_string(format!("/proc/{module_process}/stat")).unwrap_or_default();
+        let gone =
+            stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().is_empty() || rest.starts_with(" Z"));
+        gone.then_some(())
+    });
+}
+
+/// Asks again until there is an answer.
+fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "no answer");
+        thread::sleep(Duration::from_millis(2));
+    }
 }

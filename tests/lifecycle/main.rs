@@ -6,6 +6,7 @@ mod backups;
 mod erasure;
 mod faults;
 mod hosts;
+mod mixed;
 mod tokens;
 
 use claviger_tests::World;

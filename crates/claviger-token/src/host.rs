@@ -24,4 +24,9 @@ mod wire;
 pub use client::HostDriver;
 pub use process::{Deadlines, HostSpec};
 pub use sandbox::Sandbox;
-pub use serve::serve;
+pub use serve::{close_inherited, serve};
+
+/// Whether these bytes are a request of the parent's, and whether they are a reply of the child's. For fuzzing.
+pub fn reads(frame: &[u8]) -> [bool; 2] {
+    wire::reads(frame)
+}

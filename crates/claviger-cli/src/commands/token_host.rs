@@ -18,6 +18,7 @@ pub(crate) fn run() -> Result<(), CliError> {
             "where a module is to run in a process of its own, say so in modules.toml: process = \"own\"",
         ));
     }
+    host::close_inherited();
     let failed = |source| CliError::file("use", std::path::Path::new("standard input"), source);
     let socket = input.as_fd().try_clone_to_owned().map_err(failed)?;
     host::serve(socket.into()).map_err(failed)?;

@@ -11,7 +11,10 @@ use std::{
     ffi::OsString,
     os::{
         fd::OwnedFd,
-        unix::{net::UnixStream, process::ExitStatusExt as _},
+        unix::{
+            net::UnixStream,
+            process::{CommandExt as _, ExitStatusExt as _},
+        },
     },
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -180,6 +183,8 @@ impl Process {
             .current_dir("/")
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
+            // Ctrl-C is for the parent, with whose end this one's comes.
+            .process_group(0)
             .spawn()
             .map_err(|error| unusable(format!("{}: {error}", self.spec.program.display())))?;
         let channel = Channel::new(ours).map_err(failed)?;

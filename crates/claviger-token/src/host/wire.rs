@@ -220,3 +220,11 @@ impl<'de> Deserialize<'de> for Secret {
         from.deserialize_bytes(Visitor)
     }
 }
+
+/// Whether these bytes are a request, and whether they are a reply.
+pub(super) fn reads(bytes: &[u8]) -> [bool; 2] {
+    [claviger_codec::from_slice::<Request>(bytes).is_ok(), claviger_codec::from_slice::<Reply>(bytes).is_ok()]
+}
+
+#[cfg(test)]
+mod tests;

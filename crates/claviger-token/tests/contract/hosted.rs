@@ -6,13 +6,24 @@ use crate::{
     siblings, signers, wrapping,
 };
 use claviger_token::{
-    Driver as _, ModuleSpec, TokenError,
+    Access, Driver as _, ModuleSpec, PinPrompt, PinSource, TokenError,
     host::{Deadlines, HostDriver, HostSpec, Sandbox, serve},
     pkcs11::Pkcs11Driver,
 };
-use claviger_types::{Digest, OsEntropy, RecipientId, Scheme, SignerId};
+use claviger_types::{Digest, OsEntropy, Pin, RecipientId, Scheme, SecretBytes, SignerId};
 use softhsm_fixtures::{Action, At, Faults, Instance};
-use std::{env, net::TcpListener, os::fd::AsFd as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    env,
+    net::TcpListener,
+    os::fd::AsFd as _,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 /// Tells this program that it is the child.
 const CHILD: &str = "CLAVIGER_TEST_TOKEN_HOST";
@@ -86,6 +97,7 @@ hosted! { softhsm = SoftHsm {
     killed: a_killed_process_costs_one_error;
     crashes: each_crash_costs_one_error_and_no_pin_twice;
     crash_at_login: a_pin_that_met_a_crash_is_not_given_again;
+    refused_pin: a_refused_pin_stays_refused_whatever_process_asks;
     crash_loop: a_module_that_always_crashes_is_started_less_and_less_often;
     hangs: a_module_that_hangs_is_ended;
     losses: what_is_lost_underneath_is_put_back;
@@ -183,6 +195,33 @@ fn a_pin_that_met_a_crash_is_not_given_again(lab: &Lab<'_>) {
     let outcome = open();
     assert!(matches!(outcome, Err(TokenError::KeyMissing { .. })), "{outcome:?}");
     assert_eq!((lab.pin.asked(), faults.count("C_Login")), (2, 1));
+}
+
+/// Right at first, and wrong from then on, as after somebody else changed it.
+struct Changed(AtomicUsize);
+
+impl PinSource for Changed {
+    fn pin(&self, _: &PinPrompt) -> Result<Pin, TokenError> {
+        let asked = self.0.fetch_add(1, Ordering::SeqCst);
+        let pin = if asked == 0 { softhsm_fixtures::PIN } else { "654321" };
+        Ok(Pin::new(SecretBytes::copy_of(pin.as_bytes())))
+    }
+}
+
+fn a_refused_pin_stays_refused_whatever_process_asks(lab: &Lab<'_>) {
+    let (lab, driver) = Lab::hosted(lab.instance);
+    let it = lab.generate(Scheme::A256Kw).describe().clone();
+    driver.end();
+    let pin = Arc::new(Changed(AtomicUsize::new(0)));
+    let access = Access { pin: Arc::clone(&pin) as _, entropy: Arc::new(OsEntropy) };
+    let token = lab.driver.open(&lab.uri, &access, it.recipient, it.scheme, &it.profile).unwrap();
+    let wrapped = token.wrap(&fresh(), CONTEXT).unwrap();
+    for _ in 0..3 {
+        driver.end();
+        let outcome = token.unwrap(&wrapped, CONTEXT);
+        assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{outcome:?}");
+        assert_eq!(pin.0.load(Ordering::SeqCst), 2, "asked again");
+    }
 }
 
 fn a_module_that_always_crashes_is_started_less_and_less_often(lab: &Lab<'_>) {
@@ -338,7 +377,7 @@ fn a_killed_process_costs_one_error(lab: &Lab<'_>) {
 }
 
 fn kill(id: u32) {
-    let killed = std::process::Command::new("kill").args(["-KILL", &id.to_string()]).status().unwrap();
+    let killed = Command::new("kill").args(["-KILL", &id.to_string()]).status().unwrap();
     assert!(killed.success());
     // Until the kernel has closed its end, a request could still be written.
     while std::fs::read_to_string(format!("/proc/{id}/stat"))
