@@ -126,7 +126,8 @@ impl Faults {
         self.inject_all(&[]);
     }
 
-    /// What [`Action::Intrude`] tries: `exec PATH`, `read PATH`, `write PATH`, `connect PORT`, `signal PID`.
+    /// What [`Action::Intrude`] tries: `exec PATH`, `read PATH`, `write PATH`, `connect PORT`, `datagram PORT`,
+    /// `signal PID`.
     pub fn targets(&self, attempts: &[String]) {
         let path = self.control.with_extension("targets");
         fs::write(&path, attempts.join("\n")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,12 +1,12 @@
 //! What a module might try that was taken over, each attempt named by a line of the file `CONTROL.targets`: `exec PATH`,
-//! `read PATH`, `write PATH`, `connect PORT` (on the loopback), `signal PID`. How each ended is a line of `CONTROL.intruded`:
+//! `read PATH`, `write PATH`, `connect PORT` and `datagram PORT` (on the loopback), `signal PID`. How each ended is a line of `CONTROL.intruded`:
 //! the same with `: done` or `: ` and the system's refusal.
 
 use crate::{give_up, state::control_file};
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    net::{Ipv4Addr, TcpStream},
+    net::{Ipv4Addr, TcpStream, UdpSocket},
     path::PathBuf,
     process::Command,
 };
@@ -37,6 +37,10 @@ fn attempt(line: &str) -> io::Result<()> {
         Some(("connect", port)) => {
             let port = port.parse().unwrap_or_else(|_| give_up(&format!("no port: {line}")));
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(drop)
+        }
+        Some(("datagram", port)) => {
+            let port: u16 = port.parse().unwrap_or_else(|_| give_up(&format!("no port: {line}")));
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.send_to(&[0], (Ipv4Addr::LOCALHOST, port)).map(drop)
         }
         Some(("signal", id)) => {
             signal(id.parse().unwrap_or_else(|_| give_up(&format!("no process: {line}"))))

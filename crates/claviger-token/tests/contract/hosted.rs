@@ -314,6 +314,7 @@ fn the_module_can_do_little(lab: &Lab<'_>) {
         format!("write {}", elsewhere.path().join("new").display()),
         format!("read /proc/{}/mem", std::process::id()),
         format!("connect {}", listener.local_addr().unwrap().port()),
+        format!("datagram {}", listener.local_addr().unwrap().port()),
         format!("signal {}", std::process::id()),
     ];
     let (confined, driver, faults) = faulty(lab, Deadlines::default());
@@ -341,7 +342,7 @@ fn the_module_can_do_little(lab: &Lab<'_>) {
         let intruded = faults.intruded();
         intruded.iter().any(|(attempt, outcome)| attempt.starts_with(what) && outcome == "done")
     };
-    assert!(done("connect") && done("read") && done("write"), "{:?}", faults.intruded());
+    assert!(done("connect") && done("datagram") && done("read") && done("write"), "{:?}", faults.intruded());
     assert!(!done("exec") && !done("signal") && !done("read /proc"), "{:?}", faults.intruded());
 
     faults.inject("C_GetSlotList", At::Nth(1), Action::Intrude);
