@@ -13,6 +13,7 @@ mod lab;
 mod loss;
 mod siblings;
 mod signers;
+mod vendors;
 mod wrapping;
 
 /// One test per line, in a module per provider; what only root can have is tested as root only: `name: function(scheme)` or `name: function`.
@@ -175,6 +176,12 @@ contract! { kryoptic = Kryoptic {
     signer_shares_a_login: signers::a_signer_and_a_key_share_a_login;
     signer_survives_logout: signers::a_signer_survives_logout;
     planted_public_key: signers::a_planted_public_key_signs_nothing;
+} }
+
+contract! { vendors_kryoptic = Kryoptic {
+    own_numbers: vendors::its_own_numbers;
+    own_number_in_attacks: vendors::its_own_number_is_tried_in_attacks;
+    own_iv: vendors::its_own_iv;
 } }
 
 contract! { tpm = Tpm {
