@@ -1,14 +1,17 @@
 //! The bare module: its C functions in a loop, with nothing between.
 //!
-//! The driver has initialised the module and logged in; both hold for the whole process.
+//! The driver has initialised the module and logged in, which holds for the whole process; p11-kit's client is another instance
+//! of itself for each who asks, and is initialised and logged in to once more.
 
 use claviger_types::{Key256, Scheme, WrappedCek};
 use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BBOOL, CK_FALSE, CK_FUNCTION_LIST, CK_GCM_PARAMS, CK_KEY_TYPE,
-    CK_MECHANISM, CK_MECHANISM_TYPE, CK_OBJECT_CLASS, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID,
-    CK_TRUE, CK_ULONG, CKA_CLASS, CKA_DECRYPT, CKA_DERIVE, CKA_ENCRYPT, CKA_EXTRACTABLE, CKA_ID,
-    CKA_KEY_TYPE, CKA_PRIVATE, CKA_SENSITIVE, CKA_TOKEN, CKA_UNWRAP, CKA_VALUE, CKA_WRAP, CKF_SERIAL_SESSION,
-    CKK_AES, CKM_AES_GCM, CKM_AES_KEY_WRAP, CKO_SECRET_KEY, CKR_OK, Pkcs11,
+    CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BBOOL, CK_C_INITIALIZE_ARGS, CK_FALSE, CK_FUNCTION_LIST,
+    CK_GCM_PARAMS, CK_KEY_TYPE, CK_MECHANISM, CK_MECHANISM_TYPE, CK_OBJECT_CLASS, CK_OBJECT_HANDLE,
+    CK_RSA_PKCS_MGF_TYPE, CK_RSA_PKCS_OAEP_PARAMS, CK_RV, CK_SESSION_HANDLE, CK_SLOT_ID, CK_TRUE, CK_ULONG,
+    CKA_CLASS, CKA_DECRYPT, CKA_DERIVE, CKA_ENCRYPT, CKA_EXTRACTABLE, CKA_ID, CKA_KEY_TYPE, CKA_PRIVATE,
+    CKA_SENSITIVE, CKA_TOKEN, CKA_UNWRAP, CKA_VALUE, CKA_WRAP, CKF_OS_LOCKING_OK, CKF_SERIAL_SESSION,
+    CKG_MGF1_SHA1, CKG_MGF1_SHA256, CKK_AES, CKM_AES_GCM, CKM_AES_KEY_WRAP, CKM_RSA_PKCS_OAEP, CKM_SHA_1,
+    CKM_SHA256, CKO_PRIVATE_KEY, CKO_SECRET_KEY, CKR_OK, CKU_USER, CKZ_DATA_SPECIFIED, Pkcs11,
 };
 use std::{hint::black_box, path::Path, ptr};
 
@@ -44,7 +47,7 @@ macro_rules! call {
 
 impl Bare {
     /// Finds the key with this id on the one token that has it.
-    pub(crate) fn new(module: &Path, id: &[u8; 16]) -> Self {
+    pub(crate) fn new(module: &Path, id: &[u8; 16], scheme: Scheme, pin: &[u8]) -> Self {
         // SAFETY: the module is loaded in this process already.
         let library = unsafe { Pkcs11::new(module) }.unwrap();
         let mut list = ptr::null_mut();
@@ -53,14 +56,28 @@ impl Bare {
             check("C_GetFunctionList", library.C_GetFunctionList(&raw mut list));
             *list
         };
+        let mut arguments =
+            CK_C_INITIALIZE_ARGS { flags: CKF_OS_LOCKING_OK, ..CK_C_INITIALIZE_ARGS::default() };
+        // SAFETY: as below.
+        let initialised = unsafe { functions.C_Initialize.unwrap()((&raw mut arguments).cast()) };
         let mut slots = [0; 16];
         let mut count = length(&slots);
         call!(functions, C_GetSlotList(CK_TRUE, slots.as_mut_ptr(), &raw mut count));
         let mut bare = Self { functions, slot: 0, key: 0, _library: library };
         for &slot in slots.iter().take(usize::try_from(count).unwrap()) {
             bare.slot = slot;
-            let found = bare.open().find(id);
-            if let Some(key) = found {
+            let session = bare.open();
+            if initialised == CKR_OK {
+                call!(functions, C_Login(session.handle, CKU_USER, pin.as_ptr().cast_mut(), length(pin)));
+            }
+            let class = if scheme.is_symmetric() { &CKO_SECRET_KEY } else { &CKO_PRIVATE_KEY };
+            if let Some(key) = session.find(id, class) {
+                if initialised == CKR_OK {
+                    // The login ends with the last session.
+                    std::mem::forget(session);
+                } else {
+                    drop(session);
+                }
                 bare.key = key;
                 return bare;
             }
@@ -87,6 +104,12 @@ impl Bare {
         let mut iv = wrapped.iv.unwrap_or_default();
         match wrapped.scheme {
             Scheme::A256Kw => Box::new(move || session.unwrap_key(&wrapped.ciphertext)),
+            Scheme::RsaOaepSha256 => {
+                Box::new(move || session.decrypt_oaep(CKM_SHA256, CKG_MGF1_SHA256, &wrapped.ciphertext))
+            }
+            Scheme::RsaOaepSha1 => {
+                Box::new(move || session.decrypt_oaep(CKM_SHA_1, CKG_MGF1_SHA1, &wrapped.ciphertext))
+            }
             _ => Box::new(move || session.decrypt(&mut iv, &wrapped.ciphertext, context)),
         }
     }
@@ -108,8 +131,8 @@ impl Bare {
 }
 
 impl Session<'_> {
-    fn find(&self, id: &[u8; 16]) -> Option<CK_OBJECT_HANDLE> {
-        let mut template = [attribute(CKA_ID, id), attribute(CKA_CLASS, &CLASS)];
+    fn find(&self, id: &[u8; 16], class: &CK_OBJECT_CLASS) -> Option<CK_OBJECT_HANDLE> {
+        let mut template = [attribute(CKA_ID, id), attribute(CKA_CLASS, class)];
         let (mut key, mut found) = (0, 0);
         let functions = &self.bare.functions;
         call!(functions, C_FindObjectsInit(self.handle, template.as_mut_ptr(), length(&template)));
@@ -190,10 +213,24 @@ impl Session<'_> {
     }
 
     fn decrypt(&self, iv: &mut [u8; 12], wrapped: &[u8], context: &[u8]) {
-        let functions = &self.bare.functions;
         let parameters = gcm(iv, context);
-        let mut mechanism = mechanism(CKM_AES_GCM, Some(&parameters));
-        let mut out = [0_u8; 64];
+        self.decrypt_by::<64>(mechanism(CKM_AES_GCM, Some(&parameters)), wrapped);
+    }
+
+    fn decrypt_oaep(&self, hash: CK_MECHANISM_TYPE, mask: CK_RSA_PKCS_MGF_TYPE, wrapped: &[u8]) {
+        let parameters = CK_RSA_PKCS_OAEP_PARAMS {
+            hashAlg: hash,
+            mgf: mask,
+            source: CKZ_DATA_SPECIFIED,
+            pSourceData: ptr::null_mut(),
+            ulSourceDataLen: 0,
+        };
+        self.decrypt_by::<1024>(mechanism(CKM_RSA_PKCS_OAEP, Some(&parameters)), wrapped);
+    }
+
+    fn decrypt_by<const ROOM: usize>(&self, mut mechanism: CK_MECHANISM, wrapped: &[u8]) {
+        let functions = &self.bare.functions;
+        let mut out = [0_u8; ROOM];
         let mut count = length(&out);
         call!(functions, C_DecryptInit(self.handle, &raw mut mechanism, self.bare.key));
         call!(

@@ -1,8 +1,8 @@
 //! The driver against a tight loop over the bare module: same module, same token, same mechanism, same template, in turns.
 //!
-//!     bench_driver [--quick] [--gcm] [softhsm|kryoptic]...
+//!     bench_driver [--quick] [--gcm] [MODULE]...
 //!     bench_driver --bare=COUNT
-//!     bench_driver --hop [--quick] [softhsm|kryoptic]...
+//!     bench_driver --hop [--quick] [MODULE]...
 //!
 //! One line per measurement, in operations per second:
 //!
@@ -10,9 +10,10 @@
 //!
 //! The bare loop holds its session and the key's handle and does nothing but the calls: C_UnwrapKey, C_GetAttributeValue,
 //! C_DestroyObject to unwrap, C_CreateObject, C_WrapKey, C_DestroyObject to wrap; with `--gcm` also C_DecryptInit, C_Decrypt
-//! and C_EncryptInit, C_Encrypt. A ratio of 1 is a driver that costs nothing. `--bare` makes so many bare wraps, then as many
-//! unwraps, on SoftHSM, one thread, and prints how long each took in all. `--hop` takes the driver in a process of its own
-//! against the driver in this one, and prints what an operation takes longer, in microseconds.
+//! and C_EncryptInit, C_Encrypt; where there is no key wrap, C_DecryptInit, C_Decrypt under RSAES-OAEP. A ratio of 1 is a
+//! driver that costs nothing. `--bare` makes so many bare wraps, then as many unwraps, on SoftHSM, one thread, and prints how
+//! long each took in all. `--hop` takes the driver in a process of its own against the driver in this one, and prints what an
+//! operation takes longer, in microseconds.
 // A measuring program: it calls into C, and stops at the first surprise.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::doc_markdown)]
 
@@ -31,7 +32,7 @@ use std::{
     hint::black_box,
     os::fd::AsFd as _,
     path::Path,
-    process::{Command, ExitCode},
+    process::ExitCode,
     sync::{
         Arc, Barrier,
         atomic::{AtomicBool, Ordering},
@@ -86,19 +87,22 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if chosen.is_empty() {
-        // Those that wrap by A256KW.
-        chosen = match options.bare {
-            Some(_) => vec![Provider::SoftHsm],
-            None => vec![Provider::SoftHsm, Provider::Kryoptic],
+        chosen = if options.bare.is_some() {
+            vec![Provider::SoftHsm]
+        } else if options.hop || options.gcm {
+            vec![Provider::SoftHsm, Provider::Kryoptic]
+        } else {
+            // NSS is no home for a key.
+            Provider::ALL.into_iter().filter(|it| it.is_for_this_user() && it.name() != "nss").collect()
         };
     }
     for provider in chosen {
         let instance = provider.instance();
-        let status = Command::new(env::current_exe().unwrap())
+        let status = instance
+            .command(env::current_exe().unwrap())
             .args(arguments.iter().filter(|argument| argument.starts_with("--")))
             .arg(provider.name())
             .env(PIN_FILE, instance.pin_file())
-            .envs(instance.env())
             .status()
             .unwrap();
         assert!(status.success(), "{} failed", provider.name());
@@ -118,17 +122,21 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
     let driver = Pkcs11Driver::new(ModuleSpec::new(&module));
     let uri: Uri = format!("pkcs11:token={}", softhsm_fixtures::LABEL).parse().unwrap();
     let access = Access { pin: Arc::new(PinFile::new(pin_file.to_owned())), entropy: Arc::new(OsEntropy) };
-    let schemes: &[Scheme] = if options.gcm { &[Scheme::A256Kw, Scheme::A256Gcm] } else { &[Scheme::A256Kw] };
+    let schemes: &[Scheme] = match provider {
+        Provider::SoftHsm | Provider::Kryoptic if options.gcm => &[Scheme::A256Kw, Scheme::A256Gcm],
+        Provider::SoftHsm | Provider::Kryoptic => &[Scheme::A256Kw],
+        Provider::P11Kit => &[Scheme::RsaOaepSha1],
+        _ => &[Scheme::RsaOaepSha256],
+    };
     for &scheme in schemes {
         let recipient = RecipientId::random(&OsEntropy).unwrap();
-        let new = NewKek { recipient, label: "bench".to_owned(), scheme: Some(scheme), allow_sha1: false };
+        let new = NewKek { recipient, label: "bench".to_owned(), scheme: Some(scheme), allow_sha1: true };
         let (token, _) = driver.generate(&uri, &access, &new).unwrap();
         if options.hop {
             hop(provider, &access, &uri, token.as_ref(), options);
-            token.destroy_key().unwrap();
             continue;
         }
-        let bare = Bare::new(&module, recipient.as_bytes());
+        let bare = Bare::new(&module, recipient.as_bytes(), scheme, softhsm_fixtures::PIN.as_bytes());
         let cek = Key256::random(&OsEntropy).unwrap();
         let wrapped = token.wrap(&cek, CONTEXT).unwrap();
         let bare_wrap = || bare.wrap_loop(scheme, &cek, CONTEXT);
@@ -153,7 +161,9 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
         for threads in [1, 2] {
             let operations: [(&str, [Maker<'_, '_>; 2]); 2] =
                 [("unwrap", [&unwrap, &bare_unwrap]), ("wrap", [&wrap, &bare_wrap])];
-            for (operation, sides) in operations {
+            // What a key pair wraps is wrapped without the token.
+            let measured = if scheme.is_symmetric() { operations.len() } else { 1 };
+            for (operation, sides) in operations.into_iter().take(measured) {
                 let [driver, loops] = in_turns(threads, options.turns, sides);
                 println!(
                     "module={} scheme={scheme} op={operation} threads={threads} driver={driver:.0} bare={loops:.0} \
@@ -163,7 +173,6 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
                 );
             }
         }
-        token.destroy_key().unwrap();
     }
 }
 
