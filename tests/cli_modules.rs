@@ -26,6 +26,17 @@ fn environment(world: &World) -> String {
     format!("process = \"own\"\n[module.env]\n{}", lines.concat())
 }
 
+/// A vault whose module has faults before it, and runs in a process of its own.
+fn faulty() -> (World, Faults) {
+    let world = World::empty();
+    let faults = Faults::of(world.token());
+    modules(&world, faults.module(), &environment(&world));
+    let uri = format!("{}&module-path={}", world.token().uri_with_pin(), faults.module().display());
+    world.run(["init", "--token", &uri]).ok();
+    world.set("openai", "sk-test-1");
+    (world, faults)
+}
+
 #[test]
 fn a_vault_is_made_and_used_through_a_process_of_its_own() {
     let world = World::empty();
@@ -52,12 +63,7 @@ fn the_process_has_no_environment_but_its_own() {
 
 #[test]
 fn a_crash_is_an_error_that_says_so() {
-    let world = World::empty();
-    let faults = Faults::of(world.token());
-    modules(&world, faults.module(), &environment(&world));
-    let uri = format!("{}&module-path={}", world.token().uri_with_pin(), faults.module().display());
-    world.run(["init", "--token", &uri]).ok();
-    world.set("openai", "sk-test-1");
+    let (world, faults) = faulty();
     faults.inject("C_UnwrapKey", At::Every, Action::Segv);
     world.line("get openai").fails(1, &["crashed its process", "SIGSEGV", "help: "]);
     faults.clear();
@@ -87,12 +93,7 @@ fn a_file_that_makes_no_sense_says_where() {
 /// However the command dies, and whatever the module is at: its process goes too.
 #[test]
 fn the_process_does_not_outlive_the_command() {
-    let world = World::empty();
-    let faults = Faults::of(world.token());
-    modules(&world, faults.module(), &environment(&world));
-    let uri = format!("{}&module-path={}", world.token().uri_with_pin(), faults.module().display());
-    world.run(["init", "--token", &uri]).ok();
-    world.set("openai", "sk-test-1");
+    let (world, faults) = faulty();
     faults.inject("C_UnwrapKey", At::Every, Action::Delay(Duration::from_hours(1)));
     let mut command = world.line("get openai").start();
     let children = format!("/proc/{0}/task/{0}/children", command.id());
