@@ -75,16 +75,29 @@ impl Session {
         most: usize,
     ) -> Result<Vec<ObjectHandle>, Fault> {
         let init = present("C_FindObjectsInit", self.raw.functions.C_FindObjectsInit)?;
-        let end = present("C_FindObjectsFinal", self.raw.functions.C_FindObjectsFinal)?;
         let mut attributes = attributes(template);
-        // SAFETY: see the documentation of the parent module; the template is only read.
-        check("C_FindObjectsInit", unsafe {
-            init(self.handle, attributes.as_mut_ptr(), length(&attributes))
-        })?;
+        let mut begin = || {
+            // SAFETY: see the documentation of the parent module; the template is only read.
+            let rv = unsafe { init(self.handle, attributes.as_mut_ptr(), length(&attributes)) };
+            check("C_FindObjectsInit", rv)
+        };
+        match begin() {
+            // An earlier search could not be ended; why not says more than that it is still there.
+            Err(active @ Fault { rv: RvError::OperationActive, .. }) => match self.end_search() {
+                Err(Fault { rv: RvError::OperationNotInitialized, .. }) => return Err(active),
+                ended => ended.and_then(|()| begin())?,
+            },
+            outcome => outcome?,
+        }
         let found = self.found(most);
-        // SAFETY: see the documentation of the parent module.
-        let ended = check("C_FindObjectsFinal", unsafe { end(self.handle) });
+        let ended = self.end_search();
         found.and_then(|found| ended.map(|()| found))
+    }
+
+    fn end_search(&self) -> Result<(), Fault> {
+        let function = present("C_FindObjectsFinal", self.raw.functions.C_FindObjectsFinal)?;
+        // SAFETY: see the documentation of the parent module.
+        check("C_FindObjectsFinal", unsafe { function(self.handle) })
     }
 
     fn found(&self, most: usize) -> Result<Vec<ObjectHandle>, Fault> {
