@@ -182,16 +182,24 @@ fn remove<S: Shelf>(shelf: &S, name: &str) -> Result<(), Failure> {
     Err(unusable(name, "it is still there after it was removed").into())
 }
 
-/// What is gone already is destroyed.
+/// What is gone already is destroyed, if it is: a call that says so is not taken at its word.
 fn destroy<S: Shelf>(shelf: &S, name: &str, object: S::Object) -> Result<(), Fault> {
-    with_patience(|| match shelf.destroy(object) {
-        Err(fault) if matches!(fault.rv, RvError::ObjectHandleInvalid) => Ok(()),
-        Err(fault) if disturbed(&fault) => {
-            let there = shelf.find(name, MAX_VALUES)?.contains(&object);
-            if there { Err(fault) } else { Ok(()) }
+    let mut round = 0;
+    loop {
+        match shelf.destroy(object) {
+            Err(fault) if disturbed(&fault) => {
+                if !shelf.find(name, MAX_VALUES)?.contains(&object) {
+                    return Ok(());
+                }
+                if round + 1 == ROUNDS {
+                    return Err(fault);
+                }
+            }
+            outcome => return outcome,
         }
-        outcome => outcome,
-    })
+        pause(round);
+        round += 1;
+    }
 }
 
 fn full(fault: Fault) -> Failure {
