@@ -98,14 +98,18 @@ fn stands(session: &Session) -> bool {
 /// That what a search did not find is not there: without the login it would not have shown it either, and a token that was
 /// pulled shows nothing.
 pub(super) fn sees_all(module: &Module, session: &Session) -> Result<(), Fault> {
-    let lost = |rv| Fault { function: "C_GetSessionInfo", rv };
-    let info = session.info()?;
-    if with_patience(|| slots::summary(module, info.slotID)).is_err() {
-        return Err(lost(RvError::TokenNotPresent));
+    let slot = session.info()?.slotID;
+    if with_patience(|| slots::summary(module, slot)).is_err() {
+        return Err(Fault { function: "C_GetSessionInfo", rv: RvError::TokenNotPresent });
     }
-    if stands(session) || !slots::wants_login(module, info.slotID)? {
+    sees_private(module, session, slot)
+}
+
+/// That the session sees what only the login shows.
+pub(super) fn sees_private(module: &Module, session: &Session, slot: Slot) -> Result<(), Fault> {
+    if stands(session) || !slots::wants_login(module, slot)? {
         Ok(())
     } else {
-        Err(lost(RvError::UserNotLoggedIn))
+        Err(Fault { function: "C_GetSessionInfo", rv: RvError::UserNotLoggedIn })
     }
 }

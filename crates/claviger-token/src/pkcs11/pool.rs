@@ -9,7 +9,7 @@ use super::{
     fault::{Failure, Fault},
     ffi::{ObjectHandle, Session},
     kek,
-    login::Login,
+    login::{self, Login},
     module::{BACKOFF, Module, with_patience},
     slots,
 };
@@ -312,7 +312,7 @@ impl Pool {
         self.login.log_in(&self.module, &anchor, slot, || {
             self.is_idle();
         })?;
-        let key = self.find(&anchor)?;
+        let key = self.find(&anchor, slot)?;
         Ok(Live { anchor, slot, key })
     }
 
@@ -360,12 +360,16 @@ impl Pool {
         }
     }
 
-    fn find(&self, session: &Session) -> Result<Option<ObjectHandle>, TokenError> {
+    fn find(&self, session: &Session, slot: Slot) -> Result<Option<ObjectHandle>, TokenError> {
         let Some(query) = &self.key else { return Ok(None) };
         let mut found = kek::find_all(session, &query.template)?;
         match (found.pop(), found.len()) {
             (Some(key), 0) => Ok(Some(key)),
-            (None, _) => Err(TokenError::KeyMissing { key: query.shown.clone() }),
+            (None, _) => {
+                // Some modules say that the login stands when it does not, and it may be gone again by now.
+                login::sees_private(&self.module, session, slot)?;
+                Err(TokenError::KeyMissing { key: query.shown.clone() })
+            }
             (Some(_), more) => Err(TokenError::AmbiguousUri {
                 uri: self.uri.of_token().to_string(),
                 matches: vec![query.shown.clone(); more + 1],
