@@ -184,7 +184,20 @@ impl Pool {
         }
     }
 
-    /// The same on a read-write session, for what changes the token.
+    /// Does once more what failed in a way that names no loss, after it was looked at what still stands: kryoptic answers
+    /// `CKR_GENERAL_ERROR` where the login or the key is gone.
+    pub(super) fn retried<T>(&self, work: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+        let version = self.version();
+        match work() {
+            Err(Failure::Call(fault)) if fault.may_pass() => {
+                self.rebuild(version, None)?;
+                work()
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The same as [`Self::run`] on a read-write session, for what changes the token.
     pub(super) fn run_writing<T>(
         &self,
         calls: impl Fn(&Session) -> Result<T, Failure>,

@@ -127,15 +127,7 @@ impl Signer for Pkcs11Signer {
     }
 
     fn sign(&self, digest: &Digest) -> Result<[u8; SIGNATURE], TokenError> {
-        let version = self.pool.version();
-        let signature = match self.sign_once(digest) {
-            // kryoptic cannot name the loss of a login or a key.
-            Err(Failure::Call(fault)) if fault.may_pass() => {
-                self.pool.rebuild(version, None)?;
-                self.sign_once(digest)?
-            }
-            outcome => outcome?,
-        };
+        let signature = self.pool.retried(|| self.sign_once(digest))?;
         if software::verify_signature(&self.public_key, digest, &signature) {
             Ok(signature)
         } else {

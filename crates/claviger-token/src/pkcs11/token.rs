@@ -42,7 +42,7 @@ impl Token for Pkcs11Token {
     }
 
     fn wrap(&self, cek: &Key256, context: &[u8]) -> Result<WrappedCek, TokenError> {
-        Ok(self.wrap_with(&self.profile, cek, context)?)
+        Ok(self.pool.retried(|| self.wrap_with(&self.profile, cek, context))?)
     }
 
     fn unwrap(&self, wrapped: &WrappedCek, context: &[u8]) -> Result<Unwrapped, TokenError> {
