@@ -25,6 +25,9 @@ use std::{
 
 /// How long a login, or a restart of the module, waits for other threads' calls to end.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often one lease has things put back, of which other threads may lose some again meanwhile. The anchor may stand while
+/// no other session can be opened: that would go on for ever.
+const MOST_REBUILDS: usize = 3;
 /// Idle sessions that are kept; more are closed when they come back.
 const MAX_IDLE: usize = 16;
 
@@ -122,6 +125,7 @@ impl Pool {
 
     /// A session of its own for this thread.
     pub(super) fn lease(&self) -> Result<Lease<'_>, TokenError> {
+        let mut rebuilds = 0;
         loop {
             let mut state = self.state();
             let Some(live) = &state.live else {
@@ -148,9 +152,10 @@ impl Pool {
             if matches!(fault.rv, RvError::SessionCount) && (state.lent > 0 || !state.idle.is_empty()) {
                 // The token has no more: wait for one that another thread brings back.
                 drop(self.wait_while(state, None, |state| state.lent > 0 && state.idle.is_empty()));
-            } else if fault.is_loss() {
+            } else if fault.is_loss() && rebuilds < MOST_REBUILDS {
                 drop(state);
                 self.rebuild(version, Some(fault))?;
+                rebuilds += 1;
             } else {
                 return Err(fault.into());
             }
@@ -210,8 +215,11 @@ impl Pool {
                 Err(Failure::Call(fault)) => fault,
                 outcome => return outcome,
             };
+            // Before anything is rebuilt: of a module that was initialised again it may have the anchor's number.
             if fault.is_loss_of_sessions() {
                 session.forget();
+            } else {
+                drop(session);
             }
             if rebuilt || !fault.is_loss() {
                 return Err(Failure::Call(fault));
@@ -223,9 +231,19 @@ impl Pool {
 
     /// A read-write session outside the pool, for what changes the token.
     pub(super) fn writer(&self) -> Result<Session, TokenError> {
-        self.lease()?.give_back();
-        let slot = self.state().live.as_ref().map(|live| live.slot).ok_or_else(|| self.absent())?;
-        Ok(with_patience(|| Session::open(&self.module.raw, slot, true))?)
+        let mut rebuilt = false;
+        loop {
+            let lease = self.lease()?;
+            let version = lease.version;
+            lease.give_back();
+            let slot = self.state().live.as_ref().map(|live| live.slot).ok_or_else(|| self.absent())?;
+            match with_patience(|| Session::open(&self.module.raw, slot, true)) {
+                // An idle session is lent unasked, so that this may be the first call after the loss.
+                Err(fault) if fault.is_loss() && !rebuilt => self.rebuild(version, Some(fault))?,
+                outcome => return Ok(outcome?),
+            }
+            rebuilt = true;
+        }
     }
 
     /// Counts what was rebuilt: two equal answers mean that nothing was in between.
