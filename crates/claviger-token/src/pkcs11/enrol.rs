@@ -3,7 +3,7 @@
 use super::{
     fault::{Failure, Fault},
     ffi::Session,
-    kek::{self, Made},
+    kek,
     login::{self, Login},
     module::Module,
     pool::{KeyQuery, Pool},
@@ -51,6 +51,8 @@ fn generate_as(
     scheme: Scheme,
 ) -> Result<(Pkcs11Token, SelfTestReport), TokenError> {
     let writer = keyless.writer()?;
+    let ids = template::ids(scheme, recipient.as_bytes());
+    must_be_new(&writer, &ids, &recipient.to_string())?;
     let made = kek::make(&writer, &keyless.module().settings, scheme, recipient, label)?;
     let outcome = kek::read_back(&writer, &made).and_then(|()| {
         let serial = keyless.summary()?.serial;
@@ -61,18 +63,37 @@ fn generate_as(
         Ok((token, report))
     });
     if outcome.is_err() {
-        // What failed matters more than a key that cannot be removed, which is useless by itself.
-        let _ = destroy(&writer, &made);
+        drop(writer);
+        discard(keyless, &ids);
     }
     outcome
 }
 
-pub(super) fn destroy(session: &Session, made: &Made) -> Result<(), Fault> {
-    let mut outcome = Ok(());
-    for object in std::iter::once(made.key).chain(made.public) {
-        outcome = outcome.and(session.destroy(object));
+/// That the token has nothing of the new key's id yet: of two with one id, neither could be opened again.
+pub(super) fn must_be_new(session: &Session, ids: &[Vec<Attribute>], shown: &str) -> Result<(), TokenError> {
+    for id in ids {
+        if !kek::find_all(session, id)?.is_empty() {
+            return Err(TokenError::Refused { finding: format!("it has a key {shown} already") });
+        }
     }
-    outcome
+    Ok(())
+}
+
+/// Destroys a new key that is not to stay, on a fresh session, because its own may be what failed; and by its id, because
+/// after a loss its handle may be another object's. What failed matters more than a key that cannot be removed, which is
+/// useless by itself.
+pub(super) fn discard(pool: &Pool, ids: &[Vec<Attribute>]) {
+    let _ = pool.run_writing(|session| {
+        for id in ids {
+            match kek::find_all(session, id)?[..] {
+                [] => login::sees_all(pool.module(), session)?,
+                [object] => session.destroy(object)?,
+                // Not all of them are new.
+                _ => {}
+            }
+        }
+        Ok(())
+    });
 }
 
 /// Destroys what fits the template, and looks that nothing does any more; whether anything did.

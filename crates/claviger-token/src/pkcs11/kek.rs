@@ -18,10 +18,9 @@ const RSA_BITS: [u64; 2] = [3072, 2048];
 /// More objects of one template than a token of ours has.
 const MOST_FOUND: usize = 4096;
 
-/// A fresh key: its handle, the public half's, and which attributes the module did not know.
+/// A fresh key: its handle, and which attributes the module did not know.
 pub(super) struct Made {
     pub(super) key: ObjectHandle,
-    pub(super) public: Option<ObjectHandle>,
     pub(super) template: KeyTemplate,
     pub(super) strictness: Strictness,
 }
@@ -38,11 +37,12 @@ pub(super) fn make(
         Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1 => &RSA_BITS,
         _ => &[0],
     };
+    let ids = template::ids(scheme, recipient.as_bytes());
     let of_size =
         |bits| move |strictness| template::kek(scheme, recipient, label, bits, (strictness, settings));
     let mut last = Fault { function: "C_GenerateKey", rv: RvError::MechanismInvalid };
     for &bits in sizes {
-        match make_by(session, of_size(bits)) {
+        match make_by(session, &ids, of_size(bits)) {
             Err(fault) => last = fault,
             made => return made,
         }
@@ -53,23 +53,33 @@ pub(super) fn make(
     Err(last)
 }
 
-/// Makes a key by the strictest of these templates that the module takes.
+/// Makes a key by the strictest of these templates that the module takes. By `ids` it is found, and nothing else is.
 pub(super) fn make_by(
     session: &Session,
+    ids: &[Vec<Attribute>],
     template: impl Fn(Strictness) -> KeyTemplate,
 ) -> Result<Made, Fault> {
     let mut last = Fault { function: "C_GenerateKey", rv: RvError::MechanismInvalid };
     for strictness in Strictness::ALL {
         let template = template(strictness);
         match generate(session, &template) {
-            Ok((key, public)) => return Ok(Made { key, public, template, strictness }),
+            Ok(key) => return Ok(Made { key, template, strictness }),
             Err(fault) => last = fault,
         }
         if cannot_make(&last) {
             break;
         }
+        take_back(session, ids);
     }
     Err(last)
+}
+
+/// Destroys what a call has made although it said that it failed: the next one would make a second key of one id.
+fn take_back(session: &Session, ids: &[Vec<Attribute>]) {
+    for object in ids.iter().flat_map(|id| find_all(session, id).unwrap_or_default()) {
+        // What was refused has made nothing, as a rule.
+        let _ = session.destroy(object);
+    }
 }
 
 /// Whether it is the kind of key that the module does not make, whatever the template.
@@ -77,15 +87,12 @@ const fn cannot_make(fault: &Fault) -> bool {
     matches!(fault.rv, RvError::MechanismInvalid | RvError::FunctionNotSupported)
 }
 
-fn generate(
-    session: &Session,
-    template: &KeyTemplate,
-) -> Result<(ObjectHandle, Option<ObjectHandle>), Fault> {
+fn generate(session: &Session, template: &KeyTemplate) -> Result<ObjectHandle, Fault> {
     match &template.public {
-        None => session.generate_key(&template.generate, &template.key).map(|key| (key, None)),
-        Some(public) => session
-            .generate_key_pair(&template.generate, public, &template.key)
-            .map(|(public, key)| (key, Some(public))),
+        None => session.generate_key(&template.generate, &template.key),
+        Some(public) => {
+            session.generate_key_pair(&template.generate, public, &template.key).map(|(_public, key)| key)
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! software before anybody sees it.
 
 use super::{
-    enrol::destroy,
+    enrol::{discard, must_be_new},
     fault::Failure,
     ffi::Session,
     kek,
@@ -41,18 +41,20 @@ pub(super) fn generate(
 ) -> Result<Pkcs11Signer, TokenError> {
     let keyless = Pool::attach(module, uri.clone(), Login::new(&access.pin), None)?;
     let writer = keyless.writer()?;
-    let made = kek::make_by(&writer, |strictness| template::signer(id, label, strictness));
+    let ids = template::ids(Scheme::EcdhEsA256Kw, id.as_bytes());
+    must_be_new(&writer, &ids, &id.to_string())?;
+    let made = kek::make_by(&writer, &ids, |strictness| template::signer(id, label, strictness));
     let made = made.map_err(|fault| no_scheme(&fault.into()))?;
     let outcome = kek::read_back(&writer, &made).and_then(|()| {
         attack(&keyless, &writer, &made)?;
-        let query = KeyQuery { template: template::signer_query(id.as_bytes(), None), shown: id.to_string() };
-        let signer = attach(keyless.beside(&keyless.summary()?.serial, Some(query))?, id, id.as_bytes())?;
+        let key = KeyQuery { template: template::signer_query(id.as_bytes(), None), shown: id.to_string() };
+        let signer = attach(keyless.beside(&keyless.summary()?.serial, Some(key))?, id, id.as_bytes())?;
         test(&signer, access)?;
         Ok(signer)
     });
     if outcome.is_err() {
-        // What failed matters more than a key that cannot be removed, which is useless by itself.
-        let _ = destroy(&writer, &made);
+        drop(writer);
+        discard(&keyless, &ids);
     }
     outcome
 }

@@ -123,6 +123,11 @@ pub(super) fn query(scheme: Scheme, id: &[u8], label: Option<&str>) -> Vec<Attri
     template
 }
 
+/// By which a key is found, and the public half that it may have.
+pub(super) fn ids(scheme: Scheme, id: &[u8]) -> [Vec<Attribute>; 2] {
+    [query(scheme, id, None), public_query(id).to_vec()]
+}
+
 /// By which a pair's public half is found.
 pub(super) fn public_query(id: &[u8]) -> [Attribute; 2] {
     [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Id(id.to_vec())]
