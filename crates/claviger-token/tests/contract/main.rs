@@ -7,6 +7,7 @@
 
 mod access;
 mod anchors;
+mod faults;
 mod hosted;
 mod kek;
 mod lab;
@@ -108,6 +109,37 @@ contract! { softhsm = SoftHsm {
     planted_public_key: signers::a_planted_public_key_signs_nothing;
     anchors_and_a_pulled_token: anchors::a_pulled_token_hides_nothing;
     pulled_and_put_back: loss::token_directory_pulled_and_put_back;
+    faults_of_all_functions: faults::no_function_is_left_out;
+    faults_in_opening: faults::opening;
+    faults_in_a256kw: faults::wrapping(A256Kw);
+    faults_in_a256gcm: faults::wrapping(A256Gcm);
+    faults_in_ecdh: faults::wrapping(EcdhEsA256Kw);
+    faults_in_anchors_and_signatures: faults::anchors_and_signatures;
+    faults_in_a256kw_enrolment: faults::enrolment(A256Kw);
+    faults_in_ecdh_enrolment: faults::enrolment(EcdhEsA256Kw);
+    faults_in_a_signers_enrolment: faults::enrolment_of_a_signer;
+    lost_underneath: faults::lost_underneath;
+    lost_while_opening: faults::lost_while_opening;
+    lost_while_a256kw_enrolment: faults::lost_while_enrolling(A256Kw);
+    lost_while_ecdh_enrolment: faults::lost_while_enrolling(EcdhEsA256Kw);
+    lost_by_threads: faults::lost_by_threads;
+    pulled_in_the_middle: faults::pulled_in_the_middle;
+    delays: faults::delays;
+    warnings_of_the_token: faults::the_token_warns;
+    refused_pins: faults::a_refused_pin_is_never_given_again;
+    last_try: faults::the_last_try_locks;
+    wrong_lengths: faults::wrong_lengths;
+    wrong_lengths_in_enrolment: faults::wrong_lengths_in_enrolment;
+    wrong_lengths_while_opening: faults::wrong_lengths_while_opening;
+    flipped_bits: faults::flipped_bits;
+    flipped_a256kw_wraps: faults::flipped_wraps(A256Kw);
+    flipped_a256gcm_wraps: faults::flipped_wraps(A256Gcm);
+    flipped_a256kw_keys: faults::flipped_keys(A256Kw);
+    flipped_a256gcm_keys: faults::flipped_keys(A256Gcm);
+    second_failures: faults::a_second_failure;
+    done_and_denied: faults::done_and_denied;
+    done_and_denied_in_enrolment: faults::done_and_denied_in_enrolment;
+    missing_functions: faults::missing_functions;
 } }
 
 contract! { kryoptic = Kryoptic {
@@ -176,6 +208,14 @@ contract! { kryoptic = Kryoptic {
     signer_shares_a_login: signers::a_signer_and_a_key_share_a_login;
     signer_survives_logout: signers::a_signer_survives_logout;
     planted_public_key: signers::a_planted_public_key_signs_nothing;
+    faults_in_anchors_and_signatures: faults::anchors_and_signatures;
+    lost_underneath: faults::lost_underneath;
+    pulled_in_the_middle: faults::pulled_in_the_middle;
+    refused_pins: faults::a_refused_pin_is_never_given_again;
+    last_try: faults::the_last_try_locks;
+    flipped_a256kw_wraps: faults::flipped_wraps(A256Kw);
+    second_failures: faults::a_second_failure;
+    missing_functions: faults::missing_functions;
 } }
 
 contract! { vendors_kryoptic = Kryoptic {
