@@ -23,7 +23,8 @@ fn environment(world: &World) -> String {
     let variables = world.token().env().into_iter();
     let lines: Vec<_> =
         variables.map(|(name, value)| format!("{name} = \"{}\"\n", value.display())).collect();
-    format!("process = \"own\"\n[module.env]\n{}", lines.concat())
+    let home = world.token().home().display();
+    format!("process = \"own\"\nsandbox.write = [\"{home}\"]\n[module.env]\n{}", lines.concat())
 }
 
 /// A vault whose module has faults before it, and runs in a process of its own.

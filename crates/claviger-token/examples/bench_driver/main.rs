@@ -133,7 +133,7 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
         let new = NewKek { recipient, label: "bench".to_owned(), scheme: Some(scheme), allow_sha1: true };
         let (token, _) = driver.generate(&uri, &access, &new).unwrap();
         if options.hop {
-            hop(provider, &access, &uri, token.as_ref(), options);
+            hop(provider, (&access, pin_file), &uri, token.as_ref(), options);
             continue;
         }
         let bare = Bare::new(&module, recipient.as_bytes(), scheme, softhsm_fixtures::PIN.as_bytes());
@@ -177,13 +177,19 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
 }
 
 /// The same key through a process of its own, and through this one.
-fn hop(provider: Provider, access: &Access, uri: &Uri, near: &dyn Kek, options: &Options) {
+fn hop(
+    provider: Provider,
+    (access, pin_file): (&Access, &Path),
+    uri: &Uri,
+    near: &dyn Kek,
+    options: &Options,
+) {
     let spec = HostSpec {
         program: env::current_exe().unwrap(),
         args: vec![CHILD.into()],
         env: env::vars_os().collect(),
         module: ModuleSpec::new(provider.module()),
-        sandbox: Sandbox::default(),
+        sandbox: Sandbox { write: vec![pin_file.parent().unwrap().to_owned()], ..Sandbox::default() },
         deadlines: Deadlines::default(),
     };
     let it = near.describe();

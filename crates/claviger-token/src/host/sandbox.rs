@@ -23,17 +23,66 @@ use std::{
 pub struct Sandbox {
     /// Whether it may reach a network, as one for an appliance has to.
     pub network: bool,
-    /// Files and directories that it may read.
+    /// Files and directories that it may read, besides those that its environment names.
     pub read: Vec<PathBuf>,
-    /// Files and directories that it may write.
+    /// Files and directories that it may write: where a module's configuration file says that its tokens lie.
     pub write: Vec<PathBuf>,
 }
 
-/// Where libraries and their configuration, devices and what the kernel tells lie.
-const READ: [&str; 11] =
-    ["/usr", "/lib", "/lib64", "/opt", "/etc", "/proc", "/sys", "/dev", "/run", "/var", "/nix/store"];
-/// Where tokens that are files, their locks, devices and shared memory lie.
-const WRITE: [&str; 6] = ["/dev", "/run", "/var/lib", "/var/run", "/var/lock", "/var/log/opencryptoki"];
+/// Where libraries and their configuration, devices and what the kernel tells lie. Not `/etc`, `/run` and `/var` as a whole:
+/// other programs' secrets are there, and perhaps the vault.
+const READ: [&str; 38] = [
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/opt",
+    "/nix/store",
+    "/proc",
+    "/sys",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/ld.so.preload",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/etc/localtime",
+    "/etc/machine-id",
+    "/etc/ssl",
+    "/etc/pki",
+    "/etc/crypto-policies",
+    "/etc/gnutls",
+    "/etc/dbus-1",
+    "/etc/pkcs11",
+    "/etc/softhsm",
+    "/etc/softhsm2.conf",
+    "/etc/kryoptic",
+    "/etc/opencryptoki",
+    "/etc/opensc",
+    "/etc/tpm2-tss",
+    "/etc/tpm2_pkcs11",
+    "/etc/reader.conf.d",
+    "/etc/yubihsm_pkcs11.conf",
+    "/run/pcscd",
+    "/run/udev",
+    "/run/dbus",
+    "/var/run/dbus",
+    "/var/lib/pcsc",
+];
+/// Where devices, shared memory, and tokens that are files lie, and their locks.
+const WRITE: [&str; 9] = [
+    "/dev",
+    "/run/lock",
+    "/var/lock",
+    "/run/opencryptoki",
+    "/var/lib/softhsm",
+    "/var/lib/opencryptoki",
+    "/var/log/opencryptoki",
+    "/var/lib/kryoptic",
+    "/var/lib/tpm2_pkcs11",
+];
 
 /// Gives up all but this. What the kernel is too old to enforce is listed: the rest holds all the same.
 pub(super) fn enter(sandbox: &Sandbox, module: &Path) -> Result<Vec<String>, String> {
@@ -68,9 +117,10 @@ fn restrict_files(sandbox: &Sandbox, module: &Path) -> Result<RulesetStatus, Str
     let mut rules = ruleset.create().map_err(failed)?;
     // Nothing is executed anywhere.
     let (read, write) = (AccessFs::from_read(abi) & !AccessFs::Execute, all & !AccessFs::Execute);
-    let tokens = in_environment();
+    let (tokens, files): (Vec<_>, Vec<_>) = in_environment().partition(|path| path.is_dir());
     let beside_module = module.parent().map(Path::to_owned);
-    for path in READ.iter().map(PathBuf::from).chain(sandbox.read.iter().cloned()).chain(beside_module) {
+    let read_only = READ.iter().map(PathBuf::from).chain(sandbox.read.iter().cloned());
+    for path in read_only.chain(files).chain(beside_module) {
         rules = allow(rules, &path, read)?;
     }
     for path in WRITE.iter().map(PathBuf::from).chain(sandbox.write.iter().cloned()).chain(tokens) {
@@ -93,16 +143,12 @@ fn allow(
         .map_err(|error| format!("Landlock, {}: {error}", path.display()))
 }
 
-/// The directories that the module's environment leads to: that is how most are told where their tokens lie.
-fn in_environment() -> Vec<PathBuf> {
-    let directory = |value: std::ffi::OsString| {
-        let path = PathBuf::from(value);
-        match path.metadata().ok().filter(|_| path.is_absolute())? {
-            it if it.is_dir() => Some(path),
-            _ => path.parent().map(Path::to_owned),
-        }
-    };
-    std::env::vars_os().filter_map(|(_, value)| directory(value)).collect()
+/// What the module's environment names: files to be read, and directories, in which tokens lie. Of a home directory that is
+/// too much to follow from a word that every program has.
+fn in_environment() -> impl Iterator<Item = PathBuf> {
+    let named = std::env::vars_os()
+        .filter(|(name, _)| !matches!(name.to_str(), Some("HOME" | "PWD" | "OLDPWD" | "TMPDIR")));
+    named.map(|(_, value)| PathBuf::from(value)).filter(|path| path.is_absolute() && path.exists())
 }
 
 /// Calls that no token needs.

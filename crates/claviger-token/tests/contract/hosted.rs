@@ -38,7 +38,7 @@ pub(crate) fn spec(instance: &Instance) -> HostSpec {
         args: ["--exact", "hosted::child", "--ignored", "--nocapture"].map(Into::into).to_vec(),
         env: environment,
         module: ModuleSpec::new(instance.module()),
-        sandbox: Sandbox::default(),
+        sandbox: Sandbox { write: vec![instance.home().to_owned()], ..Sandbox::default() },
         deadlines: Deadlines::default(),
     }
 }
@@ -332,8 +332,11 @@ fn the_module_can_do_little(lab: &Lab<'_>) {
     let environment = std::fs::read(format!("/proc/{}/environ", driver.id().unwrap())).unwrap();
     let names = environment.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).count();
     assert_eq!(names, spec(lab.instance).env.len());
-    let sandbox =
-        Sandbox { network: true, read: vec![file.clone()], write: vec![elsewhere.path().to_owned()] };
+    let sandbox = Sandbox {
+        network: true,
+        read: vec![file.clone()],
+        write: vec![elsewhere.path().to_owned(), lab.instance.home().to_owned()],
+    };
     let module = ModuleSpec::new(faults.module());
     let granted = HostDriver::new(HostSpec { module, sandbox, ..spec(lab.instance) });
     faults.inject("C_GetSlotList", At::Nth(1), Action::Intrude);
