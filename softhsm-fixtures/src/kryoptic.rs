@@ -29,7 +29,8 @@ pub(crate) fn prepare(home: &Path) {
     File::create(config(home)).unwrap_or_else(|error| panic!("kryoptic.conf: {error}"));
 }
 
-pub(crate) fn add_token(home: &Path, label: &str) {
+/// The number of a new slot, whose token is not initialised.
+pub(crate) fn add_slot(home: &Path) -> usize {
     let config = config(home);
     let text = fs::read_to_string(&config).unwrap_or_else(|error| panic!("kryoptic.conf: {error}"));
     let slot = text.matches("[[slots]]").count() + 1;
@@ -38,7 +39,11 @@ pub(crate) fn add_token(home: &Path, label: &str) {
         home.display()
     );
     fs::write(&config, text + &entry).unwrap_or_else(|error| panic!("kryoptic.conf: {error}"));
+    slot
+}
 
+pub(crate) fn add_token(home: &Path, label: &str) {
+    let (slot, config) = (add_slot(home), config(home));
     let tool = |args: &[&str]| {
         let mut tool = Command::new("pkcs11-tool");
         tool.arg("--module").arg(module()).args(["--slot", &slot.to_string()]).args(args);

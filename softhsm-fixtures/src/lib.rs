@@ -223,6 +223,14 @@ impl Instance {
         Self { _owned: Some(home), ..copy }
     }
 
+    /// Adds a slot whose token is not initialised; most modules show one anyway.
+    pub fn add_slot(&self) {
+        match self.provider {
+            Provider::Kryoptic => drop(kryoptic::add_slot(&self.home)),
+            Provider::SoftHsm | Provider::P11Kit | Provider::Tpm | Provider::OpenCryptoki => {}
+        }
+    }
+
     /// Makes one more token, also with a label that is taken. Processes that already loaded the module may not see it.
     pub fn add_token(&self, label: &str) {
         match self.provider {

@@ -138,11 +138,20 @@ const fn class_of_token(error: &TokenError) -> ErrorClass {
         TokenError::PinIncorrect { .. }
         | TokenError::PinLocked
         | TokenError::PinUnavailable { .. }
-        | TokenError::PinFileExposed { .. } => ErrorClass::Locked,
+        | TokenError::PinFileExposed { .. }
+        | TokenError::SoPinIncorrect { .. }
+        | TokenError::SoPinLocked
+        | TokenError::SoPinUnavailable { .. }
+        | TokenError::NewPinRefused { .. } => ErrorClass::Locked,
         TokenError::TokenAbsent { .. }
         | TokenError::KeyMissing { .. }
         | TokenError::ModuleUnusable { .. } => ErrorClass::TokenAbsent,
-        TokenError::AmbiguousUri { .. } | TokenError::Uri { .. } => ErrorClass::Usage,
+        TokenError::AmbiguousUri { .. } | TokenError::Uri { .. } | TokenError::LabelUnusable { .. } => {
+            ErrorClass::Usage
+        }
+        TokenError::AlreadyInitialised { .. } | TokenError::KeysOnToken { .. } | TokenError::TokenBusy => {
+            ErrorClass::Conflict
+        }
         TokenError::CorruptWrappedKey => ErrorClass::Damaged,
         _ => ErrorClass::Other,
     }

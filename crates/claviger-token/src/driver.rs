@@ -2,7 +2,7 @@
 //! this process, [`crate::host::HostDriver`] in a child of its own; nobody above them can tell which it is.
 
 use crate::{AnchorSlot, PinSource, PinTries, Signer, Token, TokenError, Uri};
-use claviger_types::{Entropy, RecipientId, Scheme, SignerId};
+use claviger_types::{Entropy, Pin, RecipientId, Scheme, SignerId};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -117,6 +117,53 @@ pub struct TokenSummary {
     pub tries: PinTries,
     /// The URI that names this token and no other.
     pub uri: Uri,
+    /// What it says besides.
+    pub details: TokenDetails,
+}
+
+/// What a token says of itself besides its names and its user's PIN.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenDetails {
+    /// The number of its slot now; after a restart it may be another.
+    pub slot: u64,
+    /// The version of the device, `major.minor`.
+    pub hardware: String,
+    /// The version of the program in it.
+    pub firmware: String,
+    /// The bytes that are free for private objects, where it tells.
+    pub free_memory: Option<u64>,
+    /// Whether it takes new objects at all.
+    pub writable: bool,
+    /// The tries that are left for the security officer's PIN.
+    pub so_tries: PinTries,
+    /// Whether the user's PIN has to be changed before use.
+    pub pin_is_due: bool,
+    /// Whether the security officer's PIN is still its maker's.
+    pub so_pin_is_due: bool,
+    /// The shortest PIN that it takes, in bytes.
+    pub shortest_pin: u64,
+    /// The longest; 0 where there is no limit.
+    pub longest_pin: u64,
+}
+
+impl TokenDetails {
+    /// Whether the token takes a PIN of this length, as far as it tells.
+    pub fn takes(&self, pin: &Pin) -> Result<(), TokenError> {
+        let length = pin.expose().len() as u64;
+        if length >= self.shortest_pin && (self.longest_pin == 0 || length <= self.longest_pin) {
+            return Ok(());
+        }
+        let reason = format!("it has {length} bytes, and this token takes {}", self.pin_lengths());
+        Err(TokenError::NewPinRefused { reason })
+    }
+
+    /// How long a PIN may be, in words.
+    pub fn pin_lengths(&self) -> String {
+        match (self.shortest_pin, self.longest_pin) {
+            (shortest, 0) => format!("at least {shortest} bytes"),
+            (shortest, longest) => format!("{shortest} to {longest} bytes"),
+        }
+    }
 }
 
 /// What the self-test did and saw.

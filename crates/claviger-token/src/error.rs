@@ -28,6 +28,59 @@ pub enum TokenError {
         /// Its path.
         path: String,
     },
+    /// The security officer's PIN is wrong; it is never tried again by itself.
+    #[error("the SO PIN is wrong{}", tries_text(*tries_left))]
+    SoPinIncorrect {
+        /// How many tries the token has left, where it tells.
+        tries_left: Option<u8>,
+    },
+    /// The token has locked the security officer's PIN.
+    #[error("the token has locked its SO PIN")]
+    SoPinLocked,
+    /// The security officer's PIN could not be had.
+    #[error("no SO PIN: {reason}")]
+    SoPinUnavailable {
+        /// Why.
+        reason: String,
+    },
+    /// A PIN that is to be the new one cannot be; the present one was not spent or has been right.
+    #[error("the new PIN cannot be set: {reason}")]
+    NewPinRefused {
+        /// Why not.
+        reason: String,
+    },
+    /// The token is initialised, and nobody said that it may be erased.
+    #[error("token `{token}` is initialised already: doing it again would erase everything on it")]
+    AlreadyInitialised {
+        /// Its label.
+        token: String,
+    },
+    /// The token that was to be erased has keys of a vault on it.
+    #[error("token `{token}` has keys of a vault on it, which would be lost for ever: {}", keys.join(", "))]
+    KeysOnToken {
+        /// Its label.
+        token: String,
+        /// Their labels.
+        keys: Vec<String>,
+    },
+    /// The token's module initialises no token a second time.
+    #[error("token `{token}` cannot be erased: its module does not initialise a token twice")]
+    EraseRefused {
+        /// Its label.
+        token: String,
+    },
+    /// Somebody else is using the token, and what was asked for wants it alone.
+    #[error("the token is in use: another program, or another part of this one, has a session on it")]
+    TokenBusy,
+    /// The token takes no changes.
+    #[error("the token is write-protected")]
+    TokenReadOnly,
+    /// A token cannot have this label.
+    #[error("a token cannot have this label: {reason}")]
+    LabelUnusable {
+        /// Why not.
+        reason: Cow<'static, str>,
+    },
     /// No token fits the URI.
     #[error("no token fits `{uri}`{}", present_text(present))]
     TokenAbsent {

@@ -3,8 +3,10 @@
 //! [`Token`] is the border: wrap, unwrap, describe; [`AnchorSlot`] and [`Signer`] are for what only some tokens can. A
 //! [`Driver`] finds and makes them: [`pkcs11`] drives real tokens (feature `pkcs11`, on by default), [`software`] is the half
 //! of the schemes that needs none. [`Uri`] says which token is meant, [`PinSource`] where its PIN comes from, [`ModuleSpec`]
-//! what code is loaded for it.
+//! what code is loaded for it. [`TokenAdmin`] makes tokens and changes their
+//! PINs.
 
+mod admin;
 mod driver;
 mod error;
 #[cfg(feature = "pkcs11")]
@@ -16,7 +18,8 @@ pub mod pkcs11;
 pub mod software;
 mod uri;
 
-pub use driver::{Access, Driver, Kek, NewKek, SelfTestCheck, SelfTestReport, TokenSummary};
+pub use admin::{Erase, MAX_LABEL_BYTES, NewToken, PinOwner, TokenAdmin};
+pub use driver::{Access, Driver, Kek, NewKek, SelfTestCheck, SelfTestReport, TokenDetails, TokenSummary};
 pub use error::TokenError;
 pub use module::{IvSource, Mechanisms, ModuleSettings, ModuleSpec};
 pub use pin::{PinChain, PinCredential, PinFd, PinFile, PinPrompt, PinSource, PinTries};

@@ -4,6 +4,7 @@
 //! threads. Every key passes through buffers of ours that are wiped, and every session object that holds one is destroyed on
 //! every path.
 
+mod admin;
 mod anchor;
 mod driver;
 mod enrol;

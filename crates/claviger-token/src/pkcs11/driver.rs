@@ -1,9 +1,9 @@
 //! The module in this process.
 
-use super::{anchor, enrol, module::Module, signer, slots};
+use super::{admin, anchor, enrol, module::Module, signer, slots};
 use crate::{
-    Access, AnchorSlot, Driver, Kek, ModuleSpec, NewKek, SelfTestReport, Signer, TokenError, TokenSummary,
-    Uri,
+    Access, AnchorSlot, Driver, Kek, ModuleSpec, NewKek, NewToken, PinOwner, PinSource, SelfTestReport,
+    Signer, TokenAdmin, TokenError, TokenSummary, Uri,
 };
 use claviger_types::{RecipientId, Scheme, SignerId};
 use std::sync::Arc;
@@ -66,5 +66,25 @@ impl Driver for Pkcs11Driver {
 
     fn open_anchors(&self, uri: &Uri, access: &Access) -> Result<Arc<dyn AnchorSlot>, TokenError> {
         Ok(Arc::new(anchor::open(Module::open(&self.spec)?, uri, access)?))
+    }
+}
+
+impl TokenAdmin for Pkcs11Driver {
+    fn init_token(&self, new: &NewToken<'_>) -> Result<TokenSummary, TokenError> {
+        admin::init_token(&Module::open(&self.spec)?, new)
+    }
+
+    fn set_pin(&self, uri: &Uri, so_pin: &dyn PinSource, new: &dyn PinSource) -> Result<(), TokenError> {
+        admin::set_pin(&*Module::open(&self.spec)?, uri, so_pin, new)
+    }
+
+    fn change_pin(
+        &self,
+        uri: &Uri,
+        whose: PinOwner,
+        old: &dyn PinSource,
+        new: &dyn PinSource,
+    ) -> Result<(), TokenError> {
+        admin::change_pin(&*Module::open(&self.spec)?, uri, whose, old, new)
     }
 }

@@ -9,6 +9,7 @@
 //! is outside what any caller can defend against in its own process.
 #![allow(unsafe_code)]
 
+mod admin;
 mod keys;
 mod session;
 
@@ -122,10 +123,7 @@ impl Raw {
 
     /// Logs the user in; `None` where the reader has a PIN pad of its own.
     pub(super) fn login(&self, session: CK_SESSION_HANDLE, pin: Option<&[u8]>) -> Result<(), Fault> {
-        let function = present("C_Login", self.functions.C_Login)?;
-        let (pin, length) = pin.map_or((ptr::null(), 0), |pin| (pin.as_ptr(), length(pin)));
-        // SAFETY: see the module's documentation; C_Login only reads the PIN.
-        check("C_Login", unsafe { function(session, CKU_USER, pin.cast_mut(), length) })
+        self.login_as(session, CKU_USER, pin)
     }
 }
 

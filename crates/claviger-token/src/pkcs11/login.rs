@@ -61,7 +61,10 @@ impl Login {
     fn ask(&self, token: &TokenSummary) -> Result<Pin, TokenError> {
         if !token.pin_set {
             return Err(TokenError::PinUnavailable {
-                reason: format!("token `{}` has no user PIN yet; set one with the SO PIN", token.label),
+                reason: format!(
+                    "token `{}` has no PIN yet; set one: claviger token pin unblock",
+                    token.label
+                ),
             });
         }
         self.source.pin(&PinPrompt {
@@ -83,7 +86,7 @@ impl Login {
             }
             RvError::PinLocked => TokenError::PinLocked,
             RvError::PinExpired => TokenError::PinUnavailable {
-                reason: "it has expired; change it with the token's tool".to_owned(),
+                reason: "it has expired; change it: claviger token pin change".to_owned(),
             },
             _ => fault.into(),
         }

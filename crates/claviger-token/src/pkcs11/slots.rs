@@ -1,11 +1,12 @@
 //! The tokens that a module shows, and the one that a URI means.
 
 use super::module::{Module, with_patience};
-use crate::{PinTries, TokenError, TokenSummary, Uri, pkcs11::fault::Fault};
+use crate::{PinTries, TokenDetails, TokenError, TokenSummary, Uri, pkcs11::fault::Fault};
 use cryptoki_sys::{
-    CK_FLAGS, CK_SLOT_ID as Slot, CKF_LOGIN_REQUIRED, CKF_PROTECTED_AUTHENTICATION_PATH,
-    CKF_TOKEN_INITIALIZED, CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_INITIALIZED,
-    CKF_USER_PIN_LOCKED,
+    CK_FLAGS, CK_SLOT_ID as Slot, CK_TOKEN_INFO, CK_UNAVAILABLE_INFORMATION, CK_VERSION, CKF_LOGIN_REQUIRED,
+    CKF_PROTECTED_AUTHENTICATION_PATH, CKF_SO_PIN_COUNT_LOW, CKF_SO_PIN_FINAL_TRY, CKF_SO_PIN_LOCKED,
+    CKF_SO_PIN_TO_BE_CHANGED, CKF_TOKEN_INITIALIZED, CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY,
+    CKF_USER_PIN_INITIALIZED, CKF_USER_PIN_LOCKED, CKF_USER_PIN_TO_BE_CHANGED, CKF_WRITE_PROTECTED,
 };
 
 /// The tokens that the module shows, initialised or not.
@@ -44,8 +45,12 @@ pub(super) fn summary(module: &Module, slot: Slot) -> Result<TokenSummary, Fault
     let has = |flag: CK_FLAGS| info.flags & flag != 0;
     let (label, manufacturer) = (padded(&info.label), padded(&info.manufacturerID));
     let (model, serial) = (padded(&info.model), padded(&info.serialNumber));
+    let initialised = has(CKF_TOKEN_INITIALIZED);
+    let slot_description = padded(&slot_info.slotDescription);
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let uri = Uri {
+        // A token that is none yet may have no other name than its slot's.
+        slot_description: some(&slot_description).filter(|_| !initialised),
         model: some(&model),
         manufacturer: some(&manufacturer),
         serial: some(&serial),
@@ -57,14 +62,36 @@ pub(super) fn summary(module: &Module, slot: Slot) -> Result<TokenSummary, Fault
         serial,
         manufacturer,
         model,
-        slot_description: padded(&slot_info.slotDescription),
+        slot_description,
         slot_manufacturer: padded(&slot_info.manufacturerID),
-        initialised: has(CKF_TOKEN_INITIALIZED),
+        initialised,
         pin_set: has(CKF_USER_PIN_INITIALIZED),
         pin_pad: has(CKF_PROTECTED_AUTHENTICATION_PATH),
         tries: tries(info.flags),
         uri,
+        details: details(slot, &info),
     })
+}
+
+fn details(slot: Slot, info: &CK_TOKEN_INFO) -> TokenDetails {
+    // SoftHSM says of a token that is none yet that its PINs are locked.
+    let flags = if info.flags & CKF_TOKEN_INITIALIZED == 0 { 0 } else { info.flags };
+    let has = |flag: CK_FLAGS| flags & flag != 0;
+    let version = |version: &CK_VERSION| format!("{}.{}", version.major, version.minor);
+    // What a token does not tell it gives as all ones, and some as nothing of nothing.
+    let told = |bytes| bytes != CK_UNAVAILABLE_INFORMATION && info.ulTotalPrivateMemory != 0;
+    TokenDetails {
+        slot,
+        hardware: version(&info.hardwareVersion),
+        firmware: version(&info.firmwareVersion),
+        free_memory: Some(info.ulFreePrivateMemory).filter(|free| told(*free)),
+        writable: info.flags & CKF_WRITE_PROTECTED == 0,
+        so_tries: so_tries(flags),
+        pin_is_due: has(CKF_USER_PIN_TO_BE_CHANGED),
+        so_pin_is_due: has(CKF_SO_PIN_TO_BE_CHANGED),
+        shortest_pin: info.ulMinPinLen,
+        longest_pin: info.ulMaxPinLen,
+    }
 }
 
 /// Whether the token in this slot wants a login at all.
@@ -85,13 +112,28 @@ pub(super) const fn tries(flags: CK_FLAGS) -> PinTries {
     }
 }
 
-fn all(module: &Module) -> Result<Vec<(Slot, TokenSummary)>, TokenError> {
+/// The same of the security officer's PIN.
+const fn so_tries(flags: CK_FLAGS) -> PinTries {
+    if flags & CKF_SO_PIN_LOCKED != 0 {
+        PinTries::Locked
+    } else if flags & CKF_SO_PIN_FINAL_TRY != 0 {
+        PinTries::Final
+    } else if flags & CKF_SO_PIN_COUNT_LOW != 0 {
+        PinTries::Low
+    } else {
+        PinTries::Normal
+    }
+}
+
+/// Every token, with the slot that it is in.
+pub(super) fn all(module: &Module) -> Result<Vec<(Slot, TokenSummary)>, TokenError> {
     let slots = with_patience(|| module.raw.slots())?;
     // A token that cannot say who it is (it was just pulled, its reader is sick) does not hide the others.
     Ok(slots.into_iter().filter_map(|slot| Some((slot, summary(module, slot).ok()?))).collect())
 }
 
-fn fits(uri: &Uri, token: &TokenSummary) -> bool {
+/// Whether this is what the URI says of a token and its slot.
+pub(super) fn fits(uri: &Uri, token: &TokenSummary) -> bool {
     let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
     same(&uri.token, &token.label)
         && same(&uri.serial, &token.serial)

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod access;
+mod admin;
 mod anchors;
 mod faults;
 mod hosted;
@@ -140,6 +141,14 @@ contract! { softhsm = SoftHsm {
     done_and_denied: faults::done_and_denied;
     done_and_denied_in_enrolment: faults::done_and_denied_in_enrolment;
     missing_functions: faults::missing_functions;
+    admin_makes_a_token: admin::a_token_is_made_and_found_again;
+    admin_erases_nothing_unasked: admin::an_initialised_token_is_not_erased_unasked;
+    admin_keeps_keys: admin::keys_of_a_vault_are_not_erased_without_a_word_for_it;
+    admin_erases_what_it_may: admin::everything_goes_where_that_is_said;
+    admin_changes_pins: admin::pins_are_changed_by_who_knows_them;
+    admin_tries_a_pin_once: admin::old_pins_are_refused_and_tried_once;
+    admin_new_pin_too_short: admin::a_new_pin_of_a_wrong_length_is_refused_first;
+    admin_token_in_use: admin::a_token_in_use_is_not_initialised;
 } }
 
 contract! { kryoptic = Kryoptic {
@@ -216,6 +225,16 @@ contract! { kryoptic = Kryoptic {
     flipped_a256kw_wraps: faults::flipped_wraps(A256Kw);
     second_failures: faults::a_second_failure;
     missing_functions: faults::missing_functions;
+    admin_makes_a_token: admin::a_token_is_made_and_found_again;
+    admin_erases_nothing_unasked: admin::an_initialised_token_is_not_erased_unasked;
+    admin_keeps_keys: admin::keys_of_a_vault_are_not_erased_without_a_word_for_it;
+    admin_erases_what_it_may: admin::everything_goes_where_that_is_said;
+    admin_changes_pins: admin::pins_are_changed_by_who_knows_them;
+    admin_tries_a_pin_once: admin::old_pins_are_refused_and_tried_once;
+    admin_new_pin_too_short: admin::a_new_pin_of_a_wrong_length_is_refused_first;
+    admin_token_in_use: admin::a_token_in_use_is_not_initialised;
+    admin_unblocks: admin::a_locked_pin_is_unblocked;
+    admin_locked_so_pin: admin::a_locked_so_pin_is_told_before_it_is_asked_for;
 } }
 
 contract! { vendors_kryoptic = Kryoptic {
@@ -233,6 +252,10 @@ contract! { tpm = Tpm {
     oaep_survives_logout: loss::logout(RsaOaepSha256);
     oaep_survives_closed_sessions: loss::all_sessions_closed(RsaOaepSha256);
     absent_token: access::an_absent_token_names_those_present;
+    admin_makes_a_token: admin::a_token_is_made_and_found_again;
+    admin_erases_nothing_unasked: admin::an_initialised_token_is_not_erased_unasked;
+    admin_cannot_erase: admin::what_cannot_be_erased_is_told;
+    admin_changes_pins: admin::pins_are_changed_by_who_knows_them;
 } }
 
 contract! { p11kit = P11Kit {
@@ -253,4 +276,13 @@ contract! { opencryptoki = OpenCryptoki {
     oaep_survives_closed_sessions: loss::all_sessions_closed(RsaOaepSha256);
     oaep_key_destroyed_elsewhere: loss::key_destroyed_elsewhere(RsaOaepSha256);
     absent_token: access::an_absent_token_names_those_present;
+    admin_erases_nothing_unasked: admin::an_initialised_token_is_not_erased_unasked;
+    admin_keeps_keys: admin::keys_of_a_vault_are_not_erased_without_a_word_for_it;
+    admin_erases_what_it_may: admin::everything_goes_where_that_is_said;
+    admin_changes_pins: admin::pins_are_changed_by_who_knows_them;
+    admin_tries_a_pin_once: admin::old_pins_are_refused_and_tried_once;
+    admin_new_pin_too_short: admin::a_new_pin_of_a_wrong_length_is_refused_first;
+    admin_token_in_use: admin::a_token_in_use_is_not_initialised;
+    admin_unblocks: admin::a_locked_pin_is_unblocked;
+    admin_locked_so_pin: admin::a_locked_so_pin_is_told_before_it_is_asked_for;
 } }
