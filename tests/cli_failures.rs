@@ -260,7 +260,7 @@ fn init_that_fails_leaves_nothing_behind() {
 fn init_without_a_token_says_how_to_make_one() {
     let world = World::empty();
     let uri = world.uri().replace("token=lab", "token=nothing");
-    world.run(["init", "--token", &uri]).fails(6, &["no token fits", "softhsm2-util --init-token", "lab"]);
+    world.run(["init", "--token", &uri]).fails(6, &["no token fits", "claviger token init --label nothing"]);
 }
 
 #[test]

@@ -63,6 +63,8 @@ fn said(world: &World, level: &str) -> String {
         "doctor",
         "token list",
         "token info",
+        "token pin change",
+        "token pin unblock",
         "token self-test",
         "audit show --json",
         "destroy {api} --yes --versions 1",

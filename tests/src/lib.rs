@@ -36,7 +36,16 @@ impl World {
 
     /// A token of this provider and no vault yet.
     pub fn on(provider: Provider) -> Self {
-        let token = Arc::new(provider.instance());
+        Self::beside(provider.instance())
+    }
+
+    /// A module of this provider that has no token yet.
+    pub fn without_token(provider: Provider) -> Self {
+        Self::beside(provider.empty())
+    }
+
+    fn beside(token: Instance) -> Self {
+        let token = Arc::new(token);
         let home = token.home().join("user");
         fs::create_dir(&home).unwrap_or_else(|error| panic!("{}: {error}", home.display()));
         let module = token.module().display().to_string();

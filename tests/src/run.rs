@@ -61,6 +61,14 @@ impl Run {
         self
     }
 
+    /// Opens files on descriptors from 3 on, in this order.
+    #[must_use]
+    pub fn descriptors(self, files: &[&std::path::Path]) -> Self {
+        let opened: Vec<_> =
+            files.iter().enumerate().map(|(at, file)| format!("{}<'{}'", at + 3, file.display())).collect();
+        self.under("sh", &["-c", &format!("exec \"$@\" {}", opened.join(" ")), "sh"])
+    }
+
     /// The same run as a child of another program, which finds the command line behind its own arguments.
     #[must_use]
     pub fn under(mut self, program: &str, arguments: &[&str]) -> Self {

@@ -87,7 +87,7 @@ pub(crate) enum Command {
 }
 
 /// Standard input, or a descriptor that whoever started us opened for this.
-fn pin_fd(text: &str) -> Result<u32, String> {
+pub(crate) fn pin_fd(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(1 | 2) => Err("1 and 2 are for output".into()),
         Ok(fd) => Ok(fd),

@@ -8,7 +8,7 @@ use crate::{
     paths::Paths,
 };
 use claviger_gate::Api;
-use claviger_token::Driver;
+use claviger_token::{Driver, TokenAdmin, pkcs11::Pkcs11Driver};
 use claviger_types::RecipientId;
 use std::{
     cell::{OnceCell, RefCell},
@@ -83,11 +83,24 @@ impl Context {
         if let Some(driver) = drivers.get(module) {
             return Ok(Arc::clone(driver));
         }
-        // The configuration may be still to be written.
-        let config = self.config_path().or_else(|_| self.new_config_path()).ok();
-        let driver = ModulesConfig::beside(config.as_deref())?.driver(module);
+        let driver = self.modules()?.driver(module);
         drivers.insert(module.to_owned(), Arc::clone(&driver));
         Ok(driver)
+    }
+
+    /// The administrator's way to a module's tokens: in this process, which does nothing else and ends. Nothing may have been
+    /// asked for or read before: the process may begin anew, with the environment that the module is to have.
+    pub(crate) fn admin(&self, module: &Path) -> Result<impl TokenAdmin + use<>, CliError> {
+        let modules = self.modules()?;
+        modules.environment(module).enter()?;
+        Ok(Pkcs11Driver::new(modules.spec(module)))
+    }
+
+    /// What the machine's modules need.
+    pub(crate) fn modules(&self) -> Result<ModulesConfig, CliError> {
+        // The configuration may be still to be written.
+        let config = self.config_path().or_else(|_| self.new_config_path()).ok();
+        ModulesConfig::beside(config.as_deref())
     }
 
     /// The vault behind its gate.

@@ -164,6 +164,25 @@ pub(crate) enum CliError {
         /// The label it should have.
         label: Option<String>,
     },
+    /// No token is still to be made, and none was named.
+    #[error("no token is waiting to be made{}", there_are(present))]
+    NoneToMake {
+        /// The tokens that are there.
+        present: Vec<String>,
+    },
+    /// More than one is.
+    #[error("more than one token may be meant: {}", choices.join(", "))]
+    SeveralToMake {
+        /// Which.
+        choices: Vec<String>,
+    },
+    /// A token that was never initialised has an SO PIN already.
+    #[error("the token refuses this SO PIN: it has one already, which its maker gave it")]
+    MakersSoPin {
+        /// How it was refused.
+        #[source]
+        source: TokenError,
+    },
     /// A check of `doctor` failed; all of them have been printed.
     #[error("{failed} of {all} checks failed")]
     ChecksFailed {
@@ -181,6 +200,10 @@ pub(crate) enum CliError {
 
 fn line_text(line: Option<usize>) -> String {
     line.map_or_else(String::new, |line| format!(", line {line},"))
+}
+
+fn there_are(present: &[String]) -> String {
+    if present.is_empty() { String::new() } else { format!("; there are: {}", present.join(", ")) }
 }
 
 fn plural(count: usize) -> &'static str {
@@ -212,10 +235,11 @@ impl CliError {
             | Self::File { .. }
             | Self::Stream { .. }
             | Self::Declined { .. } => ErrorClass::Other,
-            Self::Usage { .. } | Self::Fields { .. } | Self::NoTerminal { pin: false, .. } => {
-                ErrorClass::Usage
-            }
-            Self::NoTerminal { pin: true, .. } => ErrorClass::Locked,
+            Self::Usage { .. }
+            | Self::Fields { .. }
+            | Self::SeveralToMake { .. }
+            | Self::NoTerminal { pin: false, .. } => ErrorClass::Usage,
+            Self::NoTerminal { pin: true, .. } | Self::MakersSoPin { .. } => ErrorClass::Locked,
             Self::NothingToImport { .. } | Self::NoField { .. } => ErrorClass::NotFound,
             Self::ConfigExists { .. } | Self::StoreExists { .. } | Self::ImportDiffers { .. } => {
                 ErrorClass::Conflict
@@ -227,7 +251,7 @@ impl CliError {
                 LegacyError::Key(_) | LegacyError::TooLarge | LegacyError::Name { .. } => ErrorClass::Usage,
                 _ => ErrorClass::Damaged,
             },
-            Self::NoTokenYet { .. } => ErrorClass::TokenAbsent,
+            Self::NoTokenYet { .. } | Self::NoneToMake { .. } => ErrorClass::TokenAbsent,
             Self::Api(error) => error.class(),
         }
     }

@@ -3,7 +3,9 @@
 
 use crate::{context::Context, error::CliError};
 use claviger_token::{Driver, TokenError, TokenSummary, Uri};
+use rustix::fs::{Access, access};
 use std::{
+    env,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,14 +21,68 @@ const DIRECTORIES: [&str; 6] = [
 ];
 
 /// What they call them.
-const FILES: [&str; 6] = [
+const FILES: [&str; 9] = [
     "libsofthsm2.so",
     "libykcs11.so",
     "pkcs11/yubihsm_pkcs11.so",
     "opensc-pkcs11.so",
     "libtpm2_pkcs11.so",
+    "pkcs11/libtpm2_pkcs11.so",
     "libykcs11.so.2",
+    "pkcs11/libopencryptoki.so",
+    "libopencryptoki.so",
 ];
+
+/// Modules that need the same around them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Files in a directory.
+    SoftHsm,
+    /// A TPM, by tpm2-pkcs11.
+    Tpm,
+    /// openCryptoki, with its daemon.
+    OpenCryptoki,
+    /// Cards and USB tokens, by pcscd.
+    SmartCard,
+    /// What this program knows nothing of.
+    Other,
+}
+
+impl Family {
+    /// The family of the module at this path, by its file's name.
+    pub(crate) fn of(module: &Path) -> Self {
+        const NAMES: [(&str, Family); 6] = [
+            ("softhsm", Family::SoftHsm),
+            ("tpm2_pkcs11", Family::Tpm),
+            ("opencryptoki", Family::OpenCryptoki),
+            ("PKCS11_API", Family::OpenCryptoki),
+            ("opensc-pkcs11", Family::SmartCard),
+            ("ykcs11", Family::SmartCard),
+        ];
+        let real = module.canonicalize().unwrap_or_else(|_| module.to_owned());
+        let file = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (given, real) = (file(module), file(&real));
+        let known = NAMES.iter().find(|(name, _)| given.contains(name) || real.contains(name));
+        known.map_or(Self::Other, |(_, family)| *family)
+    }
+
+    /// Whether what it needs is there, so that looking into it is no waste: without it, some modules wait, and some fill the
+    /// screen with complaints.
+    fn may_answer(self) -> bool {
+        let any = |paths: &[&str]| {
+            paths.iter().any(|path| access(*path, Access::READ_OK | Access::WRITE_OK).is_ok())
+        };
+        match self {
+            Self::Tpm => any(&["/dev/tpmrm0", "/dev/tpm0"]) || env::var_os("TPM2_PKCS11_TCTI").is_some(),
+            Self::OpenCryptoki => any(&SLOT_DAEMON_SOCKETS),
+            Self::SoftHsm | Self::SmartCard | Self::Other => true,
+        }
+    }
+}
+
+/// Where openCryptoki's daemon listens, by version.
+pub(crate) const SLOT_DAEMON_SOCKETS: [&str; 2] =
+    ["/run/pkcsslotd.socket", "/run/opencryptoki/pkcsslotd.socket"];
 
 /// A token and the module that shows it.
 #[derive(Clone)]
@@ -51,6 +107,11 @@ pub(crate) fn to_search(option: Option<&Path>, uri: Option<&Uri>) -> Vec<PathBuf
     if let Some(named) = option.or_else(|| uri.and_then(|uri| uri.module_path.as_deref())) {
         return vec![named.to_owned()];
     }
+    installed().into_iter().filter(|module| Family::of(module).may_answer()).collect()
+}
+
+/// The modules that are installed in the usual places.
+pub(crate) fn installed() -> Vec<PathBuf> {
     let mut installed: Vec<PathBuf> = Vec::new();
     for path in DIRECTORIES.iter().flat_map(|directory| FILES.map(|file| Path::new(directory).join(file))) {
         // The same module under two names is one module.
@@ -63,11 +124,15 @@ pub(crate) fn to_search(option: Option<&Path>, uri: Option<&Uri>) -> Vec<PathBuf
     installed
 }
 
-/// Whether a token is what a URI means. What names a key or a module is not looked at.
+/// Whether a token is what a URI means, and ready for use. What names a key or a module is not looked at.
 pub(crate) fn fits(uri: &Uri, token: &TokenSummary) -> bool {
+    token.initialised && names(uri, token)
+}
+
+/// Whether a URI says of a token and its slot what they are.
+pub(crate) fn names(uri: &Uri, token: &TokenSummary) -> bool {
     let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
-    token.initialised
-        && same(&uri.token, &token.label)
+    same(&uri.token, &token.label)
         && same(&uri.serial, &token.serial)
         && same(&uri.manufacturer, &token.manufacturer)
         && same(&uri.model, &token.model)
@@ -82,19 +147,22 @@ pub(crate) fn list(module: &Path, context: &Context) -> Result<Vec<Found>, CliEr
     Ok(driver.list()?.into_iter().map(found).collect())
 }
 
-/// The one token that a URI means, in the modules to look into.
-pub(crate) fn find(option: Option<&Path>, uri: &Uri, context: &Context) -> Result<Found, CliError> {
-    let modules = to_search(option, Some(uri));
-    let named = modules.len() == 1;
+/// The tokens of these modules, initialised or not. One sick module among several does not hide the others' tokens.
+pub(crate) fn list_all(modules: &[PathBuf], context: &Context) -> Result<Vec<Found>, CliError> {
     let mut present = Vec::new();
     for module in modules {
-        match list(&module, context) {
+        match list(module, context) {
             Ok(tokens) => present.extend(tokens),
-            // One sick module among several does not hide the others' tokens.
-            Err(error) if named => return Err(error),
+            Err(error) if modules.len() == 1 => return Err(error),
             Err(error) => tracing::info!(module = %module.display(), %error, "module passed over"),
         }
     }
+    Ok(present)
+}
+
+/// The one token that a URI means, in the modules to look into.
+pub(crate) fn find(option: Option<&Path>, uri: &Uri, context: &Context) -> Result<Found, CliError> {
+    let mut present = list_all(&to_search(option, Some(uri)), context)?;
     present.retain(|found| found.token.initialised);
     let shown = |found: &[Found]| found.iter().map(|found| found.uri().to_string()).collect();
     let (mut fitting, others): (Vec<_>, Vec<_>) =

@@ -1,8 +1,12 @@
 //! Where the token's PIN comes from: `--pin-fd`, the URI's `pin-source`, the service manager, a person; in that order.
 
+mod new;
+
+pub(crate) use new::{Once, new_pin, so_pin};
+
 use crate::{output::text::plain, prompt};
 use claviger_token::{
-    PinChain, PinCredential, PinFd, PinFile, PinPrompt, PinSource, PinTries, TokenError, Uri,
+    PinChain, PinCredential, PinFd, PinFile, PinOwner, PinPrompt, PinSource, PinTries, TokenError, Uri,
 };
 use claviger_types::Pin;
 use std::sync::Arc;
@@ -21,7 +25,7 @@ pub(crate) fn sources(uri: &Uri, fd: Option<u32>) -> Arc<dyn PinSource> {
     if let Some(credential) = PinCredential::from_environment() {
         sources.push(Box::new(credential));
     }
-    sources.push(Box::new(Person));
+    sources.push(Box::new(Person(PinOwner::User)));
     Arc::new(PinChain::new(sources))
 }
 
@@ -30,33 +34,45 @@ pub(crate) fn unattended(uri: &Uri, fd: Option<u32>) -> bool {
     fd.is_some() || uri.pin_file.is_some() || PinCredential::from_environment().is_some()
 }
 
-/// Whoever sits at the terminal.
-struct Person;
+/// Whoever sits at the terminal, and whose PIN is wanted of them.
+struct Person(PinOwner);
 
 impl PinSource for Person {
     fn pin(&self, token: &PinPrompt) -> Result<Pin, TokenError> {
         if !prompt::possible() {
             return Err(unavailable("there is no terminal to ask at"));
         }
+        let what = name(self.0);
         let ask = || {
             let state = match token.tries {
                 PinTries::Final => {
-                    let question = "One try is left: another wrong PIN locks the token. Use it?";
+                    let question = format!("One try is left: another wrong {what} locks the token. Use it?");
                     if !prompt::confirm(&format!("{}: {question}", named(token)))? {
                         return Ok(None);
                     }
                     ", last try"
                 }
-                PinTries::Low => ", a wrong PIN was given before",
+                PinTries::Low => match self.0 {
+                    PinOwner::User => ", a wrong PIN was given before",
+                    PinOwner::SecurityOfficer => ", a wrong one was given before",
+                },
                 PinTries::Normal | PinTries::Locked => "",
             };
-            prompt::secret(&format!("PIN of {}{state}", named(token))).map(Some)
+            prompt::secret(&format!("{what} of {}{state}", named(token))).map(Some)
         };
         match ask() {
             Ok(Some(pin)) => Ok(Pin::new(pin)),
             Ok(None) => Err(unavailable("the last try was not confirmed")),
             Err(error) => Err(unavailable(&error.to_string())),
         }
+    }
+}
+
+/// What a PIN is called.
+pub(crate) const fn name(whose: PinOwner) -> &'static str {
+    match whose {
+        PinOwner::User => "PIN",
+        PinOwner::SecurityOfficer => "SO PIN",
     }
 }
 

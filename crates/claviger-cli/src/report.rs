@@ -1,5 +1,7 @@
 //! Errors as people and programs read them: what failed, why, and what to do next. The one place that prints them.
 
+mod token;
+
 use crate::{error::CliError, output::text::plain};
 use claviger_gate::ApiError;
 use claviger_legacy::LegacyError;
@@ -88,7 +90,7 @@ pub(crate) fn help(error: &CliError) -> String {
             "nothing was changed; use that vault, or name another file with --config to make a second one"
         }
         CliError::ConfigInvalid { .. } => "correct the file; `claviger init --help` names what belongs in it",
-        CliError::File { action: "read", .. } => "check the path and who may read it",
+        CliError::File { action: "read" | "run", .. } => "check the path and who may read it",
         CliError::File { .. } => "check the path, who may write there, and the space left",
         CliError::Stream { .. } => "check where input comes from and output goes to",
         CliError::Fields { .. } => {
@@ -115,9 +117,23 @@ pub(crate) fn help(error: &CliError) -> String {
         CliError::NoTokenYet { label, .. } => {
             let label = crate::output::text::shell(label.as_deref().unwrap_or("lab"));
             return format!(
-                "plug it in, or correct the URI (`claviger token list` shows what there is). A token is made with its \
-                 vendor's tool; for SoftHSM: softhsm2-util --init-token --free --label {label}"
+                "plug it in, or correct the URI (`claviger token list` shows what there is). A token is made with: claviger \
+                 token init --label {label}"
             );
+        }
+        CliError::NoneToMake { present } if present.is_empty() => {
+            "plug one in, or name its module with --module; `claviger doctor` looks for what is wrong. For trying things \
+             out: apt-get install softhsm2"
+        }
+        CliError::NoneToMake { .. } => {
+            "plug one in. Only where one of these may be erased, with everything on it: name it with --token URI"
+        }
+        CliError::SeveralToMake { .. } => {
+            "name one with --token URI; where their URIs are the same, with --slot-id N as well"
+        }
+        CliError::MakersSoPin { .. } => {
+            "it is in the token's papers (openCryptoki: 87654321). Give that one with --so-pin-fd or at the question, and change \
+             it then: claviger token pin change --so"
         }
         CliError::ChecksFailed { .. } => "do what the lines marked FAIL say, from the top, and run it again",
     };
@@ -234,7 +250,7 @@ fn help_for_vault(error: &VaultError) -> String {
         VaultError::Token(TokenError::PinFileExposed { path }) => {
             return format!("chmod 600 {}", crate::config::shell_word(std::path::Path::new(path)));
         }
-        VaultError::Token(error) => help_for_token(error),
+        VaultError::Token(error) => token::help(error),
         VaultError::Store(error) => return help_for_store(error),
         VaultError::Entropy(_) => {
             "the operating system gives no random bytes; nothing can be sealed until it does"
@@ -242,63 +258,6 @@ fn help_for_vault(error: &VaultError) -> String {
         _ => GENERAL,
     };
     fixed.to_owned()
-}
-
-fn help_for_token(error: &TokenError) -> &'static str {
-    match error {
-        TokenError::PinIncorrect { tries_left: Some(1) } => {
-            "one more wrong PIN locks the token: look the PIN up before the next try"
-        }
-        TokenError::PinIncorrect { .. } => {
-            "check the PIN, and that it is this token's; too many wrong ones lock the token"
-        }
-        TokenError::PinLocked => {
-            "reset the PIN with the token's own tool and its SO PIN or PUK, then run the command again"
-        }
-        TokenError::PinUnavailable { .. } => {
-            "run it on a terminal to be asked, or give the PIN with --pin-fd N, with pin-source=file:PATH in the \
-             token's URI, or as the service credential `claviger-pin`"
-        }
-        TokenError::TokenAbsent { .. } => {
-            "plug the token in, or correct its URI: `claviger token list` shows the tokens that are there"
-        }
-        TokenError::AmbiguousUri { .. } => {
-            "add serial= (or id= for a key) to the URI: `claviger token list` shows them"
-        }
-        TokenError::Uri { .. } => "`claviger token list` prints URIs to copy",
-        TokenError::KeyMissing { .. } => {
-            "the token is there but the master key is not: is it the right token, or was the key deleted? Without it \
-             only another recipient's token opens the vault"
-        }
-        TokenError::CorruptWrappedKey => {
-            "`claviger verify` names what is damaged; a copy of the store from before has the right bytes"
-        }
-        TokenError::TokenFull => {
-            "remove what is not needed from the token with its own tool, and run it again"
-        }
-        TokenError::AnchorUnusable { .. } => {
-            "somebody else wrote there: where you know the vault's head to be right, `claviger trust --head DIGEST` sets the \
-             anchor anew"
-        }
-        TokenError::TouchTimeout => "run it again and touch the token when it blinks",
-        TokenError::ModuleUnusable { .. } => {
-            "check module-path in the token's URI, or --module; Debian's SoftHSM is \
-             /usr/lib/softhsm/libsofthsm2.so (package softhsm2)"
-        }
-        TokenError::Refused { .. } | TokenError::NoScheme { .. } => {
-            "use another token or module; this one cannot keep a master key to itself"
-        }
-        TokenError::ModuleCrashed { .. } => {
-            "run it again: the module is started anew. If it happens again, the fault is in the token's module: see whether \
-             its vendor has a newer one"
-        }
-        TokenError::HostUnusable { .. } => {
-            "see what `modules.toml` says of the module: its environment, and what its sandbox lets it do"
-        }
-        _ => {
-            "`claviger doctor` looks for the usual causes; if the token was pulled, put it back and try again"
-        }
-    }
 }
 
 fn help_for_store(error: &StoreError) -> String {

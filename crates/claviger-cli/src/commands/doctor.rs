@@ -208,12 +208,7 @@ fn token(checks: &mut Checks, config: &Config, context: &Context) -> Option<open
     match found.token.tries {
         PinTries::Normal => checks.ok("PIN", tries_text(PinTries::Normal)),
         PinTries::Locked => {
-            checks.fail(
-                "PIN",
-                ErrorClass::Locked,
-                "the token has locked it",
-                "reset it with the token's own tool",
-            );
+            checks.fail("PIN", ErrorClass::Locked, "the token has locked it", "claviger token pin unblock");
             return None;
         }
         few => checks.warn("PIN", tries_text(few), "make sure of the PIN before the next try"),

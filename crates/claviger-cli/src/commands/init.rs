@@ -33,9 +33,9 @@ Examples:
   claviger init --token 'pkcs11:token=lab' --store sqlite:///srv/vault.db
 
 Makes a master key on the token, a vault under it, and a configuration file that names both. It makes no token: that is \
-done with its vendor's tool, for SoftHSM with
+done with
 
-  softhsm2-util --init-token --free --label lab
+  claviger token init --label lab
 
 The configuration is TOML and holds no secret:
   vault, fingerprint   which vault this is; never taken from the store

@@ -1,6 +1,10 @@
 //! `modules.toml`: what the modules of this machine need that differs from the standard, and how they are run. It stands
 //! beside the configuration, because it is about libraries and not about a vault, and is needed before there is one.
 
+mod environment;
+
+use environment::Environment;
+
 use super::{Config, read_text};
 use crate::{error::CliError, paths::SYSTEM_MODULES};
 use claviger_token::{
@@ -91,6 +95,12 @@ impl ModulesConfig {
         }))
     }
 
+    /// What the module at this path finds in its environment.
+    pub(crate) fn environment(&self, module: &Path) -> Environment {
+        let own = self.entry(module).filter(|entry| entry.process == Process::Own);
+        Environment::new(own.map(|entry| entry.env.clone()))
+    }
+
     /// What it says of the module at this path, by whatever name.
     fn entry(&self, module: &Path) -> Option<&ModuleConfig> {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -99,7 +109,7 @@ impl ModulesConfig {
     }
 
     /// What of the module at this path differs from the standard.
-    pub(super) fn spec(&self, module: &Path) -> ModuleSpec {
+    pub(crate) fn spec(&self, module: &Path) -> ModuleSpec {
         let entry = self.entry(module);
         let settings = entry.map_or_else(ModuleSettings::default, |entry| ModuleSettings {
             mechanisms: entry.mechanisms.clone(),

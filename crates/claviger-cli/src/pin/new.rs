@@ -1,0 +1,77 @@
+//! PINs that an administrator gives: new ones, asked for twice, and the security officer's.
+
+use super::{Person, name, unavailable};
+use crate::prompt;
+use claviger_token::{PinFd, PinOwner, PinPrompt, PinSource, TokenError};
+use claviger_types::{Pin, SecretBytes};
+use std::sync::OnceLock;
+
+/// A PIN that is asked for once, however often it is needed.
+pub(crate) struct Once {
+    source: Box<dyn PinSource>,
+    pin: OnceLock<Pin>,
+}
+
+impl Once {
+    fn new(source: impl PinSource + 'static) -> Self {
+        Self { source: Box::new(source), pin: OnceLock::new() }
+    }
+
+    /// Whether this is that PIN; no, where it was not asked for.
+    pub(crate) fn is(&self, other: &Pin) -> bool {
+        self.pin.get().is_some_and(|pin| {
+            SecretBytes::copy_of(pin.expose()).same_as(&SecretBytes::copy_of(other.expose()))
+        })
+    }
+}
+
+impl PinSource for Once {
+    fn pin(&self, prompt: &PinPrompt) -> Result<Pin, TokenError> {
+        if self.pin.get().is_none() {
+            // Nobody else asks meanwhile: it is one command's own.
+            let _ = self.pin.set(self.source.pin(prompt)?);
+        }
+        let pin = self.pin.get().ok_or_else(|| unavailable("it was not kept"))?;
+        Ok(Pin::new(SecretBytes::copy_of(pin.expose())))
+    }
+}
+
+/// The security officer's PIN as it is now.
+pub(crate) fn so_pin(fd: Option<u32>) -> Once {
+    match fd {
+        Some(fd) => Once::new(PinFd::new(fd)),
+        None => Once::new(Person(PinOwner::SecurityOfficer)),
+    }
+}
+
+/// A PIN that is to be set. `lengths` is how long it may be, in words.
+pub(crate) fn new_pin(fd: Option<u32>, whose: PinOwner, lengths: String) -> Once {
+    match fd {
+        Some(fd) => Once::new(PinFd::new(fd)),
+        None => Once::new(Inventor { whose, lengths }),
+    }
+}
+
+/// Whoever sits at the terminal and thinks of a PIN.
+struct Inventor {
+    whose: PinOwner,
+    lengths: String,
+}
+
+impl PinSource for Inventor {
+    fn pin(&self, _: &PinPrompt) -> Result<Pin, TokenError> {
+        if !prompt::possible() {
+            return Err(unavailable("there is no terminal to ask at"));
+        }
+        let failed = |error: crate::error::CliError| unavailable(&error.to_string());
+        let what = format!("new {} ({})", name(self.whose), self.lengths);
+        let first = prompt::secret(&what).map_err(failed)?;
+        if first.is_empty() {
+            return Err(unavailable("it is empty"));
+        }
+        if first.same_as(&prompt::secret("the same again").map_err(failed)?) {
+            return Ok(Pin::new(first));
+        }
+        Err(unavailable("the two answers differ; nothing was changed"))
+    }
+}

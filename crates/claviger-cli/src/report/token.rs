@@ -1,0 +1,93 @@
+//! What to do next where a token is the trouble.
+
+use claviger_token::TokenError;
+
+/// One sentence for each way in which a token fails.
+pub(super) fn help(error: &TokenError) -> &'static str {
+    match error {
+        TokenError::PinIncorrect { tries_left: Some(1) } => {
+            "one more wrong PIN locks the token: look the PIN up before the next try"
+        }
+        TokenError::PinIncorrect { .. } => {
+            "check the PIN, and that it is this token's; too many wrong ones lock the token"
+        }
+        TokenError::PinLocked => {
+            "set a new one with the SO PIN (cards call it PUK): claviger token pin unblock; then run the command again"
+        }
+        TokenError::SoPinIncorrect { tries_left: Some(1) } => {
+            "one more wrong SO PIN locks it, on most tokens for good: look it up before the next try"
+        }
+        TokenError::SoPinIncorrect { .. } => {
+            "it is the one that was set when the token was made, not the PIN of its user; too many wrong ones lock it for good"
+        }
+        TokenError::SoPinLocked => {
+            "nobody can set the user's PIN anew now; the user's own PIN still works. If that is lost, so are the keys: see the \
+             token's papers on how to reset it"
+        }
+        TokenError::SoPinUnavailable { .. } => {
+            "run it on a terminal to be asked, or give it with --so-pin-fd N"
+        }
+        TokenError::NewPinRefused { .. } => {
+            "nothing was changed: choose another, and type it twice at a terminal or give it with --new-pin-fd N (a new SO PIN \
+             of `token init`: --so-pin-fd N)"
+        }
+        TokenError::AlreadyInitialised { .. } => {
+            "nothing was changed. If everything on it may go: name it with --token URI, and say --yes"
+        }
+        TokenError::KeysOnToken { .. } => {
+            "nothing was changed. See that each vault opens without this token first (claviger token recipients); then say \
+             --destroy-vault-keys"
+        }
+        TokenError::EraseRefused { .. } => {
+            "remove it with its vendor's tool (a TPM's: tpm2_ptool rmtoken), or make another: claviger token init --label LABEL"
+        }
+        TokenError::TokenBusy => {
+            "end the programs that use it, agents and browsers among them, and run it again"
+        }
+        TokenError::TokenReadOnly => "see the token's papers on how to make it writable; or use another",
+        TokenError::LabelUnusable { .. } => "give --label with 1 to 32 bytes, such as `lab`",
+        TokenError::PinUnavailable { .. } => {
+            "run it on a terminal to be asked, or give the PIN with --pin-fd N, with pin-source=file:PATH in the \
+             token's URI, or as the service credential `claviger-pin`"
+        }
+        TokenError::TokenAbsent { .. } => {
+            "plug the token in, or correct its URI: `claviger token list` shows the tokens that are there"
+        }
+        TokenError::AmbiguousUri { .. } => {
+            "add serial= (or id= for a key) to the URI: `claviger token list` shows them"
+        }
+        TokenError::Uri { .. } => "`claviger token list` prints URIs to copy",
+        TokenError::KeyMissing { .. } => {
+            "the token is there but the master key is not: is it the right token, or was the key deleted? Without it \
+             only another recipient's token opens the vault"
+        }
+        TokenError::CorruptWrappedKey => {
+            "`claviger verify` names what is damaged; a copy of the store from before has the right bytes"
+        }
+        TokenError::TokenFull => {
+            "remove what is not needed from the token with its own tool, and run it again"
+        }
+        TokenError::AnchorUnusable { .. } => {
+            "somebody else wrote there: where you know the vault's head to be right, `claviger trust --head DIGEST` sets the \
+             anchor anew"
+        }
+        TokenError::TouchTimeout => "run it again and touch the token when it blinks",
+        TokenError::ModuleUnusable { .. } => {
+            "check module-path in the token's URI, or --module; `claviger doctor` says what is wrong with it, and which \
+             modules are installed"
+        }
+        TokenError::Refused { .. } | TokenError::NoScheme { .. } => {
+            "use another token or module; this one cannot keep a master key to itself"
+        }
+        TokenError::ModuleCrashed { .. } => {
+            "run it again: the module is started anew. If it happens again, the fault is in the token's module: see whether \
+             its vendor has a newer one"
+        }
+        TokenError::HostUnusable { .. } => {
+            "see what `modules.toml` says of the module: its environment, and what its sandbox lets it do"
+        }
+        _ => {
+            "`claviger doctor` looks for the usual causes; if the token was pulled, put it back and try again"
+        }
+    }
+}
