@@ -63,6 +63,7 @@ fn said(world: &World, level: &str) -> String {
         "doctor",
         "token list",
         "token info",
+        "token doctor",
         "token pin change",
         "token pin unblock",
         "token self-test",

@@ -1,8 +1,11 @@
 //! What an administrator does to tokens, through the program: making them, their PINs, and what is wrong with them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test that cannot go on has failed.
 
+mod doctor;
+mod faults;
 mod init;
 mod pins;
+mod surroundings;
 
 use claviger_tests::{Run, World};
 use softhsm_fixtures::{PIN, SO_PIN};

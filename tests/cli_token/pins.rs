@@ -128,6 +128,12 @@ fn a_locked_pin_is_unblocked_and_the_vault_opens() {
     let module = crate::module(&world);
     let listed = world.run(["token", "list", "--module", &module]).ok();
     assert!(listed.text().contains("LOCKED; set a new one: claviger token pin unblock --token 'pkcs11:"));
+    for line in ["token doctor", "doctor"] {
+        let report = world.line(line).outcome();
+        assert_eq!(report.code, Some(5), "{line}: {}", report.text());
+        let told = "FAIL  PIN            the token has locked it\n        do: claviger token pin unblock --token 'pkcs11:";
+        assert!(report.text().contains(told), "{line}: {}", report.text());
+    }
     world.line("token pin unblock --so-pin-fd 3 --new-pin-fd 4").descriptors(&[&so, &new]).ok();
     let got = world.line("get svc --pin-fd 3").descriptors(&[&new]).ok();
     assert_eq!(got.stdout, b"value");
@@ -164,6 +170,8 @@ fn a_wrong_so_pin_is_tried_once() {
     };
     assert!(tries >= 9, "after {tries}: {stderr}");
     assert!(stderr.contains("no SO PIN: token `lab` has one try left"), "{stderr}");
+    let report = world.run(["token", "doctor", "--module", &module]).ok();
+    assert!(report.text().contains("warn  SO PIN         ONE try left"), "{}", report.text());
     let listed = world.run(["token", "list", "--module", &module]).ok();
     assert!(listed.text().contains("SO PIN   ONE try left"), "{}", listed.text());
 }

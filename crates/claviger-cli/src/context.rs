@@ -36,6 +36,11 @@ impl Context {
         self.global.json
     }
 
+    /// The configuration file that was named.
+    pub(crate) fn config_option(&self) -> Option<&Path> {
+        self.global.config.as_deref()
+    }
+
     /// The descriptor that the PIN comes from, if one was named.
     pub(crate) const fn pin_fd(&self) -> Option<u32> {
         self.global.pin_fd

@@ -122,7 +122,7 @@ pub(crate) fn help(error: &CliError) -> String {
             );
         }
         CliError::NoneToMake { present } if present.is_empty() => {
-            "plug one in, or name its module with --module; `claviger doctor` looks for what is wrong. For trying things \
+            "plug one in, or name its module with --module; `claviger token doctor` looks for what is wrong. For trying things \
              out: apt-get install softhsm2"
         }
         CliError::NoneToMake { .. } => {

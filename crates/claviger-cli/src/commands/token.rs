@@ -1,5 +1,6 @@
 //! `claviger token`.
 
+mod doctor;
 mod enroll;
 mod init;
 mod list;
@@ -8,7 +9,7 @@ mod pin;
 mod retire;
 mod transfer;
 
-pub(crate) use list::tries_text;
+pub(crate) use list::{how_to_change, how_to_change_so, how_to_make, how_to_unblock, tries_text};
 pub(crate) use transfer::{Move, move_master};
 
 use crate::{
@@ -44,6 +45,7 @@ enum Command {
     Info(list::InfoArgs),
     Init(init::InitArgs),
     Pin(pin::PinArgs),
+    Doctor(doctor::DoctorArgs),
     SelfTest(SelfTestArgs),
     Enroll(enroll::EnrollArgs),
     Recipients(retire::RecipientsArgs),
@@ -74,6 +76,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
         Command::Info(_) => list::info(context),
         Command::Init(args) => init::init(&args, context),
         Command::Pin(args) => pin::pin(&args, context),
+        Command::Doctor(args) => doctor::doctor(&args, context),
         Command::SelfTest(args) => self_test(&args, context),
         Command::Enroll(args) => enroll::enroll(&args, context),
         Command::Recipients(_) => retire::recipients(context),

@@ -3,7 +3,7 @@
 
 mod environment;
 
-use environment::Environment;
+pub(crate) use environment::Environment;
 
 use super::{Config, read_text};
 use crate::{error::CliError, paths::SYSTEM_MODULES};

@@ -73,7 +73,7 @@ pub(super) fn help(error: &TokenError) -> &'static str {
         }
         TokenError::TouchTimeout => "run it again and touch the token when it blinks",
         TokenError::ModuleUnusable { .. } => {
-            "check module-path in the token's URI, or --module; `claviger doctor` says what is wrong with it, and which \
+            "check module-path in the token's URI, or --module; `claviger token doctor` says what is wrong with it, and which \
              modules are installed"
         }
         TokenError::Refused { .. } | TokenError::NoScheme { .. } => {
@@ -87,7 +87,7 @@ pub(super) fn help(error: &TokenError) -> &'static str {
             "see what `modules.toml` says of the module: its environment, and what its sandbox lets it do"
         }
         _ => {
-            "`claviger doctor` looks for the usual causes; if the token was pulled, put it back and try again"
+            "`claviger token doctor` looks for the usual causes; if the token was pulled, put it back and try again"
         }
     }
 }

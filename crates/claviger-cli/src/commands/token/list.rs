@@ -52,7 +52,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
         match modules::list(module, context) {
             Ok(tokens) => found.extend(tokens),
             Err(error) if args.module.is_some() => return Err(error),
-            Err(error) => report::warning(&format!("{error}; claviger doctor says why")),
+            Err(error) => report::warning(&format!("{error}; claviger token doctor says why")),
         }
     }
     if context.json() {
@@ -63,7 +63,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
             "no PKCS#11 module was found in the usual places; name one with --module, or install one (for trying \
              things out: apt-get install softhsm2)"
         } else if found.is_empty() {
-            "no token is there: plug one in; claviger doctor looks for what may be wrong"
+            "no token is there: plug one in; claviger token doctor looks for what may be wrong"
         } else {
             "no token is ready for use; one is made with the command after `next`"
         });

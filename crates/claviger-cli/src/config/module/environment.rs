@@ -31,6 +31,19 @@ impl Environment {
         Self(own)
     }
 
+    /// Whether the module runs in a process of its own.
+    pub(crate) const fn is_own(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What a variable says there.
+    pub(crate) fn get(&self, name: &str) -> Option<OsString> {
+        match &self.0 {
+            None => env::var_os(name),
+            Some(own) => own.get(name).map(OsString::from),
+        }
+    }
+
     /// All of it, with what is ours, where this process has another.
     fn differs(&self) -> Option<BTreeMap<OsString, OsString>> {
         let is_ours = |name: &OsString| OURS.iter().any(|ours| name == ours);
