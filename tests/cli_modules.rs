@@ -60,6 +60,13 @@ fn the_process_has_no_environment_but_its_own() {
     let world = World::new();
     modules(&world, world.token().module(), "process = \"own\"\n");
     world.line("get openai").fails(6, &["no token fits"]);
+    // It has to be told, too, where the module may write: its tokens lie where only its own configuration says.
+    let granted = environment(&world);
+    let withheld = granted.replace("sandbox.write = [", "sandbox.write = [] #");
+    modules(&world, world.token().module(), &withheld);
+    world.line("get openai").fails(6, &["C_Initialize answered", "`sandbox` in modules.toml"]);
+    modules(&world, world.token().module(), &granted);
+    world.line("get openai").fails(3, &["there is no"]);
 }
 
 #[test]

@@ -155,7 +155,8 @@ fn a_module_with_an_environment_of_its_own() {
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     let write = |conf: &str| {
         let text = format!(
-            "[[module]]\npath = \"{module}\"\nprocess = \"own\"\n[module.env]\nSOFTHSM2_CONF = \"{conf}\"\n"
+            "[[module]]\npath = \"{module}\"\nprocess = \"own\"\nsandbox.write = [\"{}\"]\n[module.env]\nSOFTHSM2_CONF = \"{conf}\"\n",
+            world.token().home().display()
         );
         fs::write(&file, text).unwrap();
         mode(&file, 0o600);

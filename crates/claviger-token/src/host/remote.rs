@@ -55,6 +55,12 @@ pub(super) fn ask(
 ) -> Result<Told, TokenError> {
     let mut pins = 0;
     exchange(process, running, asker, within, what, &mut pins).map_err(|failure| match failure {
+        Failure::Told(TokenError::ModuleUnusable { module, reason }) => TokenError::ModuleUnusable {
+            module,
+            reason: format!(
+                "{reason}; in a process of its own it may be kept from its files: see `sandbox` in modules.toml"
+            ),
+        },
         Failure::Told(error) => {
             let refused = matches!(error, TokenError::PinIncorrect { .. } | TokenError::PinLocked);
             if let Some(asker) = asker.filter(|_| refused && pins > 0) {
