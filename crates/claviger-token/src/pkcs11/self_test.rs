@@ -5,23 +5,21 @@
 //! with more usages; of a key pair, the same attempts once more after EXTRACTABLE and SENSITIVE were changed
 //! (`docs/adr/0014`).
 
+mod carrying;
+
 use super::{
     fault,
     fault::Fault,
-    ffi::{Call, ObjectHandle, Raw, Session},
+    ffi::{Call, ObjectHandle, Session},
     kek,
+    pool::Pool,
     template::Strictness,
     token::Pkcs11Token,
 };
 use crate::{SelfTestCheck, SelfTestReport, Token as _, TokenError};
 use claviger_types::{Key256, Scheme, WrappedCek};
-use cryptoki::{
-    mechanism::Mechanism,
-    object::{Attribute, AttributeType, KeyType, ObjectClass},
-};
-use cryptoki_sys::{
-    CK_MECHANISM_TYPE, CKM_AES_CBC_PAD, CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD,
-};
+use cryptoki::{mechanism::Mechanism, object::Attribute};
+use cryptoki_sys::{CKM_AES_CBC_PAD, CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD};
 use zeroize::Zeroizing;
 
 /// What binds the self-test's wrapped keys where a scheme binds a context.
@@ -33,6 +31,15 @@ pub(super) fn self_test(token: &Pkcs11Token) -> Result<SelfTestReport, TokenErro
     functions(token, &mut report)?;
     attacks(token, &mut report)?;
     Ok(report)
+}
+
+/// The attacks on a key pair that is no KEK.
+pub(super) fn attack_pair(pool: &Pool, key: ObjectHandle) -> Result<(), TokenError> {
+    // What was tried is told to nobody.
+    let mut report = SelfTestReport { scheme: Scheme::EcdhEsA256Kw, checks: Vec::new() };
+    let session = pool.writer()?;
+    carrying::gives_nothing(pool, &session, key, &mut report)?;
+    carrying::carry_out(pool, key, &mut report)
 }
 
 impl SelfTestReport {
@@ -123,15 +130,15 @@ fn attacks(token: &Pkcs11Token, report: &mut SelfTestReport) -> Result<(), Token
         lease.give_back();
         key
     };
-    shows_its_value(token, &session, key, report)?;
+    carrying::shows_its_value(&token.pool, &session, key, report)?;
     wrap_itself(token, &session, key, report)?;
     drop(session);
-    wrap_under_a_known_key(token, key, report)?;
+    carrying::wrap_under_a_known_key(&token.pool, key, report)?;
     if token.description.scheme == Scheme::A256Kw {
         decrypt_with_the_wrapping_key(token, key, report)?;
     }
     if !token.description.scheme.is_symmetric() {
-        return carry_out(token, key, report);
+        return carrying::carry_out(&token.pool, key, report);
     }
     let session = token.pool.writer()?;
     for attack in changes(token.description.scheme) {
@@ -141,45 +148,6 @@ fn attacks(token: &Pkcs11Token, report: &mut SelfTestReport) -> Result<(), Token
     report.note("set usages, EXTRACTABLE, SENSITIVE later", "refused or without effect");
     report.note("copy with other usages", "refused or without effect");
     Ok(())
-}
-
-/// No usage of a private key gives the key itself away, and whoever has the PIN may use it as it is. What counts is whether
-/// its bytes come out. Modules keep EXTRACTABLE as a mere note beside a key that cannot leave its chip (a TPM's), or let it
-/// be copied: so after each change everything is tried that could carry it out.
-fn carry_out(token: &Pkcs11Token, key: ObjectHandle, report: &mut SelfTestReport) -> Result<(), TokenError> {
-    let session = token.pool.writer()?;
-    let mut outcome = "refused or without effect";
-    for (attack, back) in [
-        (Attribute::Extractable(true), Attribute::Extractable(false)),
-        (Attribute::Sensitive(false), Attribute::Sensitive(true)),
-    ] {
-        has_already(&session, key, &attack)?;
-        let _ = session.set(key, std::slice::from_ref(&attack));
-        if kek::read(&session, key, attack.attribute_type())?.as_ref() == Some(&attack) {
-            outcome = "noted, and nothing comes out";
-            let tried = gives_nothing(token, &session, key, report);
-            session.set(key, &[back])?;
-            tried?;
-        }
-        if let Ok(copy) = session.copy(key, &[Attribute::Token(false), attack]) {
-            outcome = "noted, and nothing comes out";
-            let tried = gives_nothing(token, &session, copy, report);
-            session.destroy(copy)?;
-            tried?;
-        }
-    }
-    report.note("set EXTRACTABLE, SENSITIVE later, or copy with them", outcome);
-    Ok(())
-}
-
-fn gives_nothing(
-    token: &Pkcs11Token,
-    session: &Session,
-    key: ObjectHandle,
-    report: &mut SelfTestReport,
-) -> Result<(), TokenError> {
-    shows_its_value(token, session, key, report)?;
-    wrap_under_a_known_key(token, key, report)
 }
 
 fn decrypt_with_the_wrapping_key(
@@ -214,44 +182,6 @@ fn changes(scheme: Scheme) -> Vec<Attribute> {
     changes
 }
 
-fn shows_its_value(
-    token: &Pkcs11Token,
-    session: &Session,
-    key: ObjectHandle,
-    report: &mut SelfTestReport,
-) -> Result<(), TokenError> {
-    let mut out = Zeroizing::new([0; 1024]);
-    let raw = &token.pool.module().raw;
-    let shown = raw.read_value(session.handle(), key.handle(), out.as_mut_slice());
-    report.must_fail("read the key's value", SHOWS, &shown)?;
-    shows_no_private_half(session, key)
-}
-
-const SHOWS: &str = "it shows the value of a sensitive key";
-
-/// What an RSA key has for a value. Of other keys there is no such thing to be read.
-fn shows_no_private_half(session: &Session, key: ObjectHandle) -> Result<(), TokenError> {
-    for part in [AttributeType::PrivateExponent, AttributeType::Prime1, AttributeType::Prime2] {
-        if let Ok(Some(_)) = kek::read(session, key, part) {
-            return Err(refused(SHOWS));
-        }
-    }
-    Ok(())
-}
-
-/// The same for a key that is not a KEK.
-pub(super) fn must_not_show_its_value(
-    raw: &Raw,
-    session: &Session,
-    key: ObjectHandle,
-) -> Result<(), TokenError> {
-    let mut out = Zeroizing::new([0; 1024]);
-    match raw.read_value(session.handle(), key.handle(), out.as_mut_slice()) {
-        Ok(_) => Err(refused(SHOWS)),
-        Err(_) => Ok(()),
-    }
-}
-
 /// Whether the key has what the attack wants without any attack. For a usage that is no finding by itself: keys that were
 /// made elsewhere may have more than one.
 fn has_already(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result<bool, TokenError> {
@@ -264,7 +194,7 @@ fn has_already(session: &Session, key: ObjectHandle, attack: &Attribute) -> Resu
     }
 }
 
-pub(super) fn set_later(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result<(), TokenError> {
+fn set_later(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result<(), TokenError> {
     if has_already(session, key, attack)? {
         return Ok(());
     }
@@ -276,7 +206,7 @@ pub(super) fn set_later(session: &Session, key: ObjectHandle, attack: &Attribute
     Ok(())
 }
 
-pub(super) fn copy_with(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result<(), TokenError> {
+fn copy_with(session: &Session, key: ObjectHandle, attack: &Attribute) -> Result<(), TokenError> {
     if has_already(session, key, attack)? {
         return Ok(());
     }
@@ -298,7 +228,7 @@ fn wrap_itself(
     report: &mut SelfTestReport,
 ) -> Result<(), TokenError> {
     let raw = &token.pool.module().raw;
-    for mechanism in carriers(token) {
+    for mechanism in carrying::carriers(token.pool.module()) {
         if matches!(mechanism, CKM_AES_CBC_PAD | CKM_AES_KEY_WRAP_PAD | CKM_AES_KEY_WRAP_KWP) {
             continue;
         }
@@ -306,50 +236,6 @@ fn wrap_itself(
         let (call, key) = (Call::numbered(mechanism, &[]), key.handle());
         let wrapped = raw.wrap(session.handle(), call, key, key, out.as_mut_slice());
         report.must_fail("wrap the key by itself", "it wraps an unextractable key by itself", &wrapped)?;
-    }
-    Ok(())
-}
-
-/// The mechanisms that might carry a key out: the standard's, and the one that this vendor has in their place.
-fn carriers(token: &Pkcs11Token) -> impl Iterator<Item = CK_MECHANISM_TYPE> {
-    let vendors = token.pool.module().settings.mechanisms.key_wrap.map(CK_MECHANISM_TYPE::from);
-    let standard = [CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP, CKM_AES_CBC_PAD];
-    standard.into_iter().chain(vendors)
-}
-
-/// A key of known bytes with the right to wrap; under it, every mechanism that might carry the KEK out.
-fn wrap_under_a_known_key(
-    token: &Pkcs11Token,
-    key: ObjectHandle,
-    report: &mut SelfTestReport,
-) -> Result<(), TokenError> {
-    const NAME: &str = "wrap the key under a known key";
-    let raw = &token.pool.module().raw;
-    let template = [
-        Attribute::Class(ObjectClass::SECRET_KEY),
-        Attribute::KeyType(KeyType::AES),
-        Attribute::Token(false),
-        Attribute::Wrap(true),
-    ];
-    for mechanism in carriers(token) {
-        // A session for each, because a failed call may spoil one; the known key ends with it.
-        let session = token.pool.writer()?;
-        let known = match raw.create_with_value(session.handle(), &template, &[0x42; 32]) {
-            Ok(known) => known,
-            Err(fault) => {
-                report.note(NAME, format!("no known key can be brought in ({})", fault::name(fault.rv)));
-                return Ok(());
-            }
-        };
-        let iv: &[u8] = if mechanism == CKM_AES_CBC_PAD { &[0; 16] } else { &[] };
-        let mut out = Zeroizing::new([0; 4096]);
-        let call = Call::numbered(mechanism, iv);
-        let wrapped = raw.wrap(session.handle(), call, known, key.handle(), out.as_mut_slice());
-        report.must_fail(
-            NAME,
-            "it wraps an unextractable key under a key that the caller knows",
-            &wrapped,
-        )?;
     }
     Ok(())
 }

@@ -6,7 +6,6 @@
 use super::{
     enrol::{discard, must_be_new},
     fault::Failure,
-    ffi::Session,
     kek,
     login::Login,
     module::Module,
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::{Access, PublicKey, Signer, TokenError, Uri, software};
 use claviger_types::{Digest, EcPoint, Scheme, SignerId};
-use cryptoki::{mechanism::Mechanism, object::Attribute};
+use cryptoki::mechanism::Mechanism;
 use std::sync::Arc;
 
 /// Bytes of a signature.
@@ -45,8 +44,8 @@ pub(super) fn generate(
     must_be_new(&writer, &ids, &id.to_string())?;
     let made = kek::make_by(&writer, &ids, |strictness| template::signer(id, label, strictness));
     let made = made.map_err(|fault| no_scheme(&fault.into()))?;
-    let outcome = kek::read_back(&writer, &made).and_then(|()| {
-        attack(&keyless, &writer, &made)?;
+    let outcome = self_test::attack_pair(&keyless, made.key).and_then(|()| {
+        kek::read_back(&writer, &made)?;
         let key = KeyQuery { template: template::signer_query(id.as_bytes(), None), shown: id.to_string() };
         let signer = attach(keyless.beside(&keyless.summary()?.serial, Some(key))?, id, id.as_bytes())?;
         test(&signer, access)?;
@@ -84,22 +83,6 @@ fn attach(pool: Pool, id: SignerId, key_id: &[u8]) -> Result<Pkcs11Signer, Token
     };
     software::check_point(&public_key)?;
     Ok(Pkcs11Signer { pool, id, public_key })
-}
-
-/// What has worked on real modules: a usage switched on later, a copy with more usages.
-fn attack(keyless: &Pool, writer: &Session, made: &kek::Made) -> Result<(), TokenError> {
-    self_test::must_not_show_its_value(&keyless.module().raw, writer, made.key)?;
-    for attack in [
-        Attribute::Extractable(true),
-        Attribute::Sensitive(false),
-        Attribute::Derive(true),
-        Attribute::Decrypt(true),
-        Attribute::Unwrap(true),
-    ] {
-        self_test::set_later(writer, made.key, &attack)?;
-        self_test::copy_with(writer, made.key, &attack)?;
-    }
-    Ok(())
 }
 
 /// That it signs, and that what it signs is bound to the digest.

@@ -271,13 +271,17 @@ pub(super) fn signer(id: SignerId, label: &str, strictness: Strictness) -> KeyTe
     let mut public = vec![
         Attribute::Class(ObjectClass::PUBLIC_KEY),
         Attribute::Private(false),
-        Attribute::Encrypt(false),
-        Attribute::Verify(true),
-        Attribute::VerifyRecover(false),
-        Attribute::Wrap(false),
-        Attribute::Derive(false),
         Attribute::EcParams(P256.to_vec()),
     ];
+    if strictness != Strictness::WithoutPublicUsages {
+        public.extend([
+            Attribute::Encrypt(false),
+            Attribute::Verify(true),
+            Attribute::VerifyRecover(false),
+            Attribute::Wrap(false),
+            Attribute::Derive(false),
+        ]);
+    }
     public.extend(named);
     KeyTemplate { generate: Mechanism::EccKeyPairGen, key, public: Some(public) }
 }

@@ -256,6 +256,8 @@ contract! { tpm = Tpm {
     admin_erases_nothing_unasked: admin::an_initialised_token_is_not_erased_unasked;
     admin_cannot_erase: admin::what_cannot_be_erased_is_told;
     admin_changes_pins: admin::pins_are_changed_by_who_knows_them;
+    signer: signers::what_is_signed_verifies;
+    signer_survives_logout: signers::a_signer_survives_logout;
 } }
 
 contract! { p11kit = P11Kit {
