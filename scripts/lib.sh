@@ -21,9 +21,10 @@ cd "$root"
 build_packages=(build-essential pkg-config)
 # shellcheck disable=SC2034
 token_packages=(softhsm2 opensc)
-# The other modules that the driver is tested on: a TPM in software, p11-kit's remoting, openCryptoki.
+# The other modules that the driver is tested on: a TPM in software, p11-kit's remoting, openCryptoki, NSS.
 # shellcheck disable=SC2034
-module_packages=(swtpm libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 dbus p11-kit p11-kit-modules opencryptoki)
+module_packages=(swtpm libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 dbus p11-kit p11-kit-modules opencryptoki
+    libnss3 libnss3-tools)
 
 say() { printf '%s\n' "$*"; }
 

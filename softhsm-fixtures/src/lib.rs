@@ -13,6 +13,7 @@ mod built;
 mod daemon;
 mod fault;
 mod kryoptic;
+mod nss;
 mod opencryptoki;
 mod p11kit;
 mod process;
@@ -52,11 +53,14 @@ pub enum Provider {
     P11Kit,
     /// openCryptoki's software token with its daemon; only root can have one.
     OpenCryptoki,
+    /// NSS's softokn, which is to be refused.
+    Nss,
 }
 
 impl Provider {
     /// Every provider.
-    pub const ALL: [Self; 5] = [Self::SoftHsm, Self::Kryoptic, Self::Tpm, Self::P11Kit, Self::OpenCryptoki];
+    pub const ALL: [Self; 6] =
+        [Self::SoftHsm, Self::Kryoptic, Self::Tpm, Self::P11Kit, Self::OpenCryptoki, Self::Nss];
 
     /// The name in test and benchmark output.
     pub const fn name(self) -> &'static str {
@@ -66,6 +70,7 @@ impl Provider {
             Self::Tpm => "tpm2-pkcs11",
             Self::P11Kit => "p11-kit",
             Self::OpenCryptoki => "opencryptoki",
+            Self::Nss => "nss",
         }
     }
 
@@ -82,6 +87,7 @@ impl Provider {
             Self::Tpm => tpm::module(),
             Self::P11Kit => p11kit::module(),
             Self::OpenCryptoki => opencryptoki::module(),
+            Self::Nss => nss::module(),
         }
     }
 
@@ -110,6 +116,7 @@ impl Provider {
             Self::Tpm => daemons = tpm::start(&instance.home),
             Self::P11Kit => daemons = p11kit::start(&instance.home),
             Self::OpenCryptoki => daemons = opencryptoki::start(&instance.home),
+            Self::Nss => {}
         }
         Instance { daemons, _owned: Some(home), ..instance }
     }
@@ -174,8 +181,13 @@ impl Instance {
             Provider::Kryoptic => vec![("KRYOPTIC_CONF", kryoptic::config(&self.home))],
             Provider::Tpm => tpm::env(&self.home),
             Provider::P11Kit => p11kit::env(&self.home),
-            Provider::OpenCryptoki => Vec::new(),
+            Provider::OpenCryptoki | Provider::Nss => Vec::new(),
         }
+    }
+
+    /// What `C_Initialize` has to be given so that the module finds these tokens, where the environment cannot say it.
+    pub fn init_args(&self) -> Option<String> {
+        (self.provider == Provider::Nss).then(|| nss::init_args(&self.home))
     }
 
     /// A command for this program in a process that finds these tokens: in the environment, and in the namespaces, that
@@ -227,7 +239,8 @@ impl Instance {
     pub fn add_slot(&self) {
         match self.provider {
             Provider::Kryoptic => drop(kryoptic::add_slot(&self.home)),
-            Provider::SoftHsm | Provider::P11Kit | Provider::Tpm | Provider::OpenCryptoki => {}
+            Provider::SoftHsm | Provider::P11Kit | Provider::Tpm | Provider::OpenCryptoki | Provider::Nss => {
+            }
         }
     }
 
@@ -238,6 +251,7 @@ impl Instance {
             Provider::Kryoptic => kryoptic::add_token(&self.home, label),
             Provider::Tpm => tpm::add_token(&self.home, label),
             Provider::OpenCryptoki => opencryptoki::add_token(&self.home, label),
+            Provider::Nss => nss::add_token(&self.home, label, &self.pin_file),
         }
     }
 }

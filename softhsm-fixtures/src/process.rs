@@ -8,8 +8,15 @@ const HOME: &str = "CLAVIGER_FIXTURE_HOME";
 const LIMIT: Duration = Duration::from_secs(150);
 
 /// Where Debian and others keep libraries.
-const LIBRARIES: [&str; 5] =
-    ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"];
+const LIBRARIES: [&str; 7] = [
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu/nss",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu/nss",
+    "/usr/lib64",
+    "/usr/lib",
+    "/usr/local/lib",
+];
 
 /// The library of this name, wherever the system keeps it; panics with the command that installs it.
 pub(crate) fn installed(library: &str, install: &str) -> PathBuf {

@@ -25,7 +25,9 @@ pub(crate) fn an_absent_token_names_those_present(lab: &Lab<'_>) {
     let outcome = lab.driver.generate(&uri, &lab.access, &new_kek(Scheme::A256Kw));
     let Err(TokenError::TokenAbsent { uri, present }) = outcome else { panic!("{outcome:?}") };
     assert_eq!(uri, "pkcs11:token=elsewhere");
-    assert!(matches!(&present[..], [one] if one.ends_with(&format!("token={LABEL}"))), "{present:?}");
+    // NSS shows one token more, of its own.
+    let here = present.iter().filter(|uri| uri.ends_with(&format!(";token={LABEL}")));
+    assert_eq!(here.count(), 1, "{present:?}");
     assert_eq!(lab.pin.asked(), 0);
 }
 

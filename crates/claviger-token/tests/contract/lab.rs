@@ -56,7 +56,9 @@ pub(crate) fn access(pin: &Arc<Counting>) -> Access {
 impl<'a> Lab<'a> {
     pub(crate) fn new(instance: &'a Instance) -> Self {
         let pin = Counting::new(PIN);
-        let driver = Arc::new(Pkcs11Driver::new(ModuleSpec::new(instance.module())));
+        let mut spec = ModuleSpec::new(instance.module());
+        spec.settings.init_args = instance.init_args();
+        let driver = Arc::new(Pkcs11Driver::new(spec));
         Self { instance, driver, uri: instance.uri().parse().unwrap(), access: access(&pin), pin }
     }
 

@@ -13,6 +13,7 @@ mod hosted;
 mod kek;
 mod lab;
 mod loss;
+mod refused;
 mod siblings;
 mod signers;
 mod vendors;
@@ -287,4 +288,10 @@ contract! { opencryptoki = OpenCryptoki {
     admin_token_in_use: admin::a_token_in_use_is_not_initialised;
     admin_unblocks: admin::a_locked_pin_is_unblocked;
     admin_locked_so_pin: admin::a_locked_so_pin_is_told_before_it_is_asked_for;
+} }
+
+contract! { nss = Nss {
+    refused: refused::every_scheme_is_refused;
+    signer_refused: refused::a_signer_is_refused;
+    absent_token: access::an_absent_token_names_those_present;
 } }
