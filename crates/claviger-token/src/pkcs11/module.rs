@@ -1,12 +1,15 @@
 //! Modules: loaded by path, initialised once per process however many users they have, finalised with the last.
 
+mod connections;
+
 use super::{fault::Fault, ffi::Raw};
 use crate::{ModuleSettings, ModuleSpec, TokenError};
 use cryptoki::error::RvError;
 use std::{
     collections::BTreeMap,
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -27,6 +30,39 @@ struct Usage {
     users: usize,
     // False where somebody else in this process had initialised it: then it is not ours to finalise.
     ours: bool,
+    // In which process it was initialised: a forked child has to do it again (PKCS#11 v2.40, section 5.4).
+    process: u32,
+    // Whether it has sockets or devices open since.
+    connected: bool,
+}
+
+impl Usage {
+    fn new(raw: Arc<Raw>, settings: &ModuleSettings) -> Result<Self, Fault> {
+        let before = connections::open_now();
+        let ours = initialise(&raw, settings)?;
+        let connected = !connections::open_now().is_subset(&before);
+        Ok(Self { raw, users: 1, ours, process: process::id(), connected })
+    }
+
+    /// Initialises it in a forked child. One that says that it is initialised already has not noticed: it works with what
+    /// it has of the parent's. With files that goes well. A connection would be spoken into by two; a TPM takes that for
+    /// wrong passwords, and locks itself.
+    fn in_this_process(&mut self, path: &Path, settings: &ModuleSettings) -> Result<(), TokenError> {
+        if self.process == process::id() {
+            return Ok(());
+        }
+        let ours = initialise(&self.raw, settings)?;
+        if !ours && self.connected {
+            return Err(TokenError::ModuleUnusable {
+                module: path.display().to_string(),
+                reason: "this is a forked process, and the module uses its parent's connection".to_owned(),
+            });
+        }
+        // What it has of the parent's is not finalised either.
+        self.ours = ours;
+        self.process = process::id();
+        Ok(())
+    }
 }
 
 /// By the library's real path. `C_Initialize` and `C_Finalize` are called under this lock, so that one user's end cannot meet
@@ -49,13 +85,14 @@ impl Module {
         let path = given.canonicalize().map_err(|error| unusable(error.to_string()))?;
         let mut in_use = in_use();
         if let Some(usage) = in_use.get_mut(&path) {
+            usage.in_this_process(given, settings)?;
             usage.users += 1;
             return Ok(Arc::new(Self { path, raw: Arc::clone(&usage.raw), settings: settings.clone() }));
         }
         let raw = Arc::new(Raw::load(&path, given)?);
-        let ours = initialise(&raw, settings)
+        let usage = Usage::new(Arc::clone(&raw), settings)
             .map_err(|fault| unusable(format!("C_Initialize answered {}", super::fault::name(fault.rv))))?;
-        in_use.insert(path.clone(), Usage { raw: Arc::clone(&raw), users: 1, ours });
+        in_use.insert(path.clone(), usage);
         Ok(Arc::new(Self { path, raw, settings: settings.clone() }))
     }
 
@@ -64,9 +101,15 @@ impl Module {
         let mut in_use = in_use();
         let ours = initialise(&self.raw, &self.settings)?;
         if let Some(usage) = in_use.get_mut(&self.path) {
-            usage.ours |= ours;
+            usage.ours = ours || (usage.ours && usage.process == process::id());
+            usage.process = process::id();
         }
         Ok(())
+    }
+
+    /// Initialises it, if this is a forked child and nobody has done so here.
+    pub(super) fn in_this_process(&self) -> Result<(), TokenError> {
+        in_use().get_mut(&self.path).map_or(Ok(()), |usage| usage.in_this_process(&self.path, &self.settings))
     }
 
     /// Finalises and initialises it, so that it looks at its slots with fresh eyes. `false`, and nothing done, where another
@@ -89,7 +132,8 @@ impl Drop for Module {
         let Some(usage) = in_use.get_mut(&self.path) else { return };
         usage.users -= 1;
         if usage.users == 0 {
-            if usage.ours {
+            // What a forked child has not initialised is its parent's.
+            if usage.ours && usage.process == process::id() {
                 // At the end there is nobody left to tell.
                 let _ = self.raw.finalize();
             }

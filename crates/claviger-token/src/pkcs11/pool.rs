@@ -17,7 +17,7 @@ use crate::{TokenError, TokenSummary, Uri};
 use cryptoki::{error::RvError, object::Attribute};
 use cryptoki_sys::CK_SLOT_ID as Slot;
 use std::{
-    fmt, mem,
+    fmt, mem, process,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -52,8 +52,9 @@ pub(super) struct Pool {
     module: Arc<Module>,
 }
 
-#[derive(Default)]
 struct State {
+    // Whose sessions these are.
+    process: u32,
     live: Option<Live>,
     idle: Vec<Session>,
     lent: usize,
@@ -64,6 +65,21 @@ struct State {
     // Counts how often every session was lost: a session of an earlier generation no longer exists, and its number may be
     // another session's by now.
     generation: u64,
+}
+
+impl State {
+    /// Without any session, and counting from here.
+    fn of_this_process(count: u64) -> Self {
+        Self {
+            process: process::id(),
+            live: None,
+            idle: Vec::new(),
+            lent: 0,
+            waiting: 0,
+            version: count,
+            generation: count,
+        }
+    }
 }
 
 struct Live {
@@ -89,12 +105,13 @@ impl Pool {
         login: Login,
         key: Option<KeyQuery>,
     ) -> Result<Self, TokenError> {
+        module.in_this_process()?;
         let pool = Self {
             module,
             uri,
             login,
             key,
-            state: Mutex::default(),
+            state: Mutex::new(State::of_this_process(0)),
             returned: Condvar::new(),
             rebuilding: Mutex::new(()),
         };
@@ -116,6 +133,7 @@ impl Pool {
 
     /// What the token says about itself now.
     pub(super) fn summary(&self) -> Result<TokenSummary, TokenError> {
+        self.notice_fork()?;
         let slot = self.state().live.as_ref().map(|live| live.slot);
         match slot {
             Some(slot) => Ok(with_patience(|| slots::summary(&self.module, slot))?),
@@ -128,6 +146,11 @@ impl Pool {
         let mut rebuilds = 0;
         loop {
             let mut state = self.state();
+            if state.process != process::id() {
+                drop(state);
+                self.notice_fork()?;
+                continue;
+            }
             let Some(live) = &state.live else {
                 let version = state.version;
                 drop(state);
@@ -251,11 +274,28 @@ impl Pool {
         self.state().version
     }
 
+    /// In a forked child the sessions are the parent's: none of them is used here, nor closed, and no thread that had one
+    /// lives here.
+    fn notice_fork(&self) -> Result<(), TokenError> {
+        if self.state().process == process::id() {
+            return Ok(());
+        }
+        self.module.in_this_process()?;
+        let mut state = self.state();
+        if state.process != process::id() {
+            let next = state.version.max(state.generation) + 1;
+            // They are closed by nobody: a session knows its process.
+            *state = State::of_this_process(next);
+        }
+        Ok(())
+    }
+
     /// Puts back what went away since `seen`, the version of the lease that met the loss.
     ///
     /// What still stands is kept, and with it the login; unless the loss was one of sessions.
     pub(super) fn rebuild(&self, seen: u64, loss: Option<Fault>) -> Result<(), TokenError> {
         let _alone = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
+        self.notice_fork()?;
         let mut state = self.state();
         if state.version != seen {
             return Ok(());
@@ -382,7 +422,8 @@ impl Pool {
 
     /// One lease less.
     fn ended(&self, mut state: MutexGuard<'_, State>) {
-        state.lent -= 1;
+        // In a forked child, one that its parent gave out is not counted.
+        state.lent = state.lent.saturating_sub(1);
         let waited_for = state.waiting > 0;
         drop(state);
         if waited_for {

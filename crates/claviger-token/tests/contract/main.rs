@@ -10,6 +10,7 @@ mod admin;
 mod anchors;
 mod faults;
 mod hosted;
+mod fork;
 mod kek;
 mod lab;
 mod loss;
@@ -43,6 +44,8 @@ macro_rules! contract {
 }
 
 contract! { softhsm = SoftHsm {
+    fork: fork::child_and_parent_both_unwrap(A256Kw);
+    fork_and_exit: fork::a_child_that_only_ends_takes_nothing(A256Kw);
     a256kw_round_trip: wrapping::round_trip(A256Kw);
     a256gcm_round_trip: wrapping::round_trip(A256Gcm);
     ecdh_round_trip: wrapping::round_trip(EcdhEsA256Kw);
@@ -153,6 +156,8 @@ contract! { softhsm = SoftHsm {
 } }
 
 contract! { kryoptic = Kryoptic {
+    fork: fork::child_and_parent_both_unwrap(A256Kw);
+    fork_and_exit: fork::a_child_that_only_ends_takes_nothing(A256Kw);
     a256kw_round_trip: wrapping::round_trip(A256Kw);
     a256gcm_round_trip: wrapping::round_trip(A256Gcm);
     ecdh_round_trip: wrapping::round_trip(EcdhEsA256Kw);
@@ -245,6 +250,8 @@ contract! { vendors_kryoptic = Kryoptic {
 } }
 
 contract! { tpm = Tpm {
+    fork: fork::a_child_of_a_connected_module_has_no_token(RsaOaepSha256);
+    fork_and_exit: fork::a_child_that_only_ends_takes_nothing(RsaOaepSha256);
     preference: kek::the_preferred_scheme_is(RsaOaepSha256);
     oaep_round_trip: wrapping::round_trip(RsaOaepSha256);
     oaep_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(RsaOaepSha256);
@@ -262,6 +269,8 @@ contract! { tpm = Tpm {
 } }
 
 contract! { p11kit = P11Kit {
+    fork: fork::child_and_parent_both_unwrap(RsaOaepSha1);
+    fork_and_exit: fork::a_child_that_only_ends_takes_nothing(RsaOaepSha1);
     oaep_sha1_round_trip: wrapping::round_trip(RsaOaepSha1);
     oaep_sha1_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(RsaOaepSha1);
     oaep_sha1_leaves_what_is_not_its_own: wrapping::foreign_is_not_mine(RsaOaepSha1);
@@ -270,6 +279,8 @@ contract! { p11kit = P11Kit {
 } }
 
 contract! { opencryptoki = OpenCryptoki {
+    fork: fork::child_and_parent_both_unwrap(RsaOaepSha256);
+    fork_and_exit: fork::a_child_that_only_ends_takes_nothing(RsaOaepSha256);
     preference: kek::the_preferred_scheme_is(RsaOaepSha256);
     oaep_round_trip: wrapping::round_trip(RsaOaepSha256);
     oaep_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(RsaOaepSha256);

@@ -11,7 +11,7 @@ use cryptoki_sys::{
     CK_ATTRIBUTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SLOT_ID, CK_ULONG,
     CK_UNAVAILABLE_INFORMATION, CKF_RW_SESSION, CKF_SERIAL_SESSION,
 };
-use std::{cell::Cell, marker::PhantomData, mem, ptr, sync::Arc};
+use std::{cell::Cell, marker::PhantomData, mem, process, ptr, sync::Arc};
 
 /// The most bytes of an attribute that is read here: far more than a key's id, label or public half has.
 const MOST_ATTRIBUTE_BYTES: usize = 64 << 10;
@@ -33,6 +33,8 @@ impl ObjectHandle {
 pub(in crate::pkcs11) struct Session {
     raw: Arc<Raw>,
     handle: CK_SESSION_HANDLE,
+    // Whose it is. A forked child has a copy of this, and no session of that number or its parent's.
+    process: u32,
     _of_one_thread: PhantomData<Cell<()>>,
 }
 
@@ -45,7 +47,7 @@ impl Session {
         // SAFETY: see the documentation of the parent module; no callback is given.
         let rv = unsafe { function(slot, flags, ptr::null_mut(), None, &raw mut handle) };
         check("C_OpenSession", rv)?;
-        Ok(Self { raw: Arc::clone(raw), handle, _of_one_thread: PhantomData })
+        Ok(Self { raw: Arc::clone(raw), handle, process: process::id(), _of_one_thread: PhantomData })
     }
 
     pub(in crate::pkcs11) const fn handle(&self) -> CK_SESSION_HANDLE {
@@ -241,7 +243,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(function) = self.raw.functions.C_CloseSession {
+        if self.process == process::id()
+            && let Some(function) = self.raw.functions.C_CloseSession
+        {
             // SAFETY: see the documentation of the parent module. Whether it can be closed matters to nobody any more.
             let _ = unsafe { function(self.handle) };
         }
