@@ -9,6 +9,7 @@
 //! A tool or module that is missing panics with the command that installs it. Nothing is ever skipped.
 #![allow(clippy::panic, clippy::missing_panics_doc)] // A fixture that cannot stand fails its test.
 
+mod away;
 mod built;
 mod daemon;
 mod fault;
@@ -31,6 +32,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::Command,
+    sync::Mutex,
 };
 
 /// The label of the token that every fixture begins with.
@@ -118,6 +120,7 @@ impl Provider {
             Self::OpenCryptoki => daemons = opencryptoki::start(&instance.home),
             Self::Nss => {}
         }
+        instance.note(&daemons);
         Instance { daemons, _owned: Some(home), ..instance }
     }
 }
@@ -136,6 +139,8 @@ pub struct Instance {
     pin_file: PathBuf,
     // Ended before the directory goes.
     daemons: Vec<Daemon>,
+    // Those that were started again.
+    later: Mutex<Vec<Daemon>>,
     // Deletes the directory at the end; absent in the child of `in_own_process`, whose parent owns it.
     _owned: Option<tempfile::TempDir>,
 }
@@ -148,6 +153,7 @@ impl Instance {
             pin_file: home.join("pin"),
             home,
             daemons: Vec::new(),
+            later: Mutex::default(),
             _owned: None,
         }
     }

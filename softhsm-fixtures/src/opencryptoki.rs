@@ -13,6 +13,9 @@ const INSTALL: &str = "apt-get install -y opencryptoki opensc util-linux";
 /// The PIN that the maker gives the security officer.
 const FACTORY_SO_PIN: &str = "87654321";
 
+/// Where the daemon writes its process id.
+const ID: &str = "/run/pkcsslotd.pid";
+
 /// Lays the fixture's directories over those of the system, starts the daemon, says so, and waits to be ended.
 const SET_UP: &str = r#"
 set -e
@@ -56,6 +59,17 @@ pub(crate) fn inside(home: &Path) -> Vec<String> {
     let file = home.join("namespace");
     let id = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     ["nsenter", "--target", &id, "--mount", "--ipc", "--pid", "--"].map(str::to_owned).to_vec()
+}
+
+/// The daemon's process id, for whoever runs where it is.
+pub(crate) fn daemon() -> u32 {
+    let id = fs::read_to_string(ID).unwrap_or_else(|error| panic!("{ID}: {error}"));
+    id.trim().parse().unwrap_or_else(|error| panic!("{ID}: {error}"))
+}
+
+/// Starts it again, where this process is.
+pub(crate) fn start_daemon() {
+    process::run(&mut Command::new("pkcsslotd"), INSTALL);
 }
 
 pub(crate) fn add_token(home: &Path, label: &str) {

@@ -2,6 +2,7 @@
 
 use crate::{daemon::Daemon, process, softhsm};
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -21,7 +22,11 @@ pub(crate) fn env(home: &Path) -> Vec<(&'static str, PathBuf)> {
 }
 
 pub(crate) fn start(home: &Path) -> Vec<Daemon> {
-    softhsm::prepare(home);
+    if !softhsm::config(home).exists() {
+        softhsm::prepare(home);
+    }
+    // Of one that was killed; without it there is nothing to remove.
+    let _ = fs::remove_file(socket(home));
     let mut server = Daemon::start(
         Command::new("p11-kit")
             .args(["server", "--foreground", "--name"])

@@ -25,18 +25,31 @@ pub(crate) fn env(home: &Path) -> Vec<(&'static str, PathBuf)> {
         ("TPM2_PKCS11_STORE", home.join("store")),
         ("TPM2_PKCS11_TCTI", "tabrmd:bus_type=session".into()),
         ("TPM2_PKCS11_LOG_LEVEL", "0".into()),
-        ("DBUS_SESSION_BUS_ADDRESS", PathBuf::from(format!("unix:path={}", home.join("bus").display()))),
+        ("DBUS_SESSION_BUS_ADDRESS", PathBuf::from(format!("unix:path={}", bus(home).display()))),
     ]
 }
 
+/// The TPM and its resource manager, which ends first, and the bus between it and its users.
 pub(crate) fn start(home: &Path) -> Vec<Daemon> {
     for directory in ["state", "store"] {
         let directory = home.join(directory);
         fs::create_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     }
+    let bus = start_bus(home);
+    let mut daemons = start_tpm(home);
+    daemons.push(bus);
+    daemons
+}
+
+/// The TPM and its resource manager alone: what ends and begins when a machine's are started again.
+pub(crate) fn start_tpm(home: &Path) -> Vec<Daemon> {
     let socket = home.join("tpm");
     // The module's library looks for the control socket beside the other, under this name.
     let control = home.join("tpm.ctrl");
+    // Of one that was killed; without it there is nothing to remove.
+    for left in [&socket, &control] {
+        let _ = fs::remove_file(left);
+    }
     let mut swtpm = Daemon::start(
         Command::new("swtpm")
             .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
@@ -48,7 +61,30 @@ pub(crate) fn start(home: &Path) -> Vec<Daemon> {
     swtpm.wait_for(&control);
     swtpm.wait_for(&socket);
 
-    let bus = home.join("bus");
+    let mut manager = Daemon::start(
+        Command::new(if Path::new(MANAGER).exists() { MANAGER } else { "tpm2-abrmd" })
+            .args(["--session", "--allow-root", "--tcti"])
+            .arg(format!("swtpm:path={}", socket.display()))
+            .envs(env(home)),
+        INSTALL,
+    );
+    manager.wait_until(|| {
+        Command::new("dbus-send")
+            .arg(format!("--bus=unix:path={}", bus(home).display()))
+            .args(["--print-reply=literal", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"])
+            .args(["org.freedesktop.DBus.NameHasOwner", "string:com.intel.tss2.Tabrmd"])
+            .output()
+            .is_ok_and(|answer| String::from_utf8_lossy(&answer.stdout).contains("true"))
+    });
+    vec![manager, swtpm]
+}
+
+fn bus(home: &Path) -> PathBuf {
+    home.join("bus")
+}
+
+fn start_bus(home: &Path) -> Daemon {
+    let bus = bus(home);
     let config = home.join("bus.conf");
     let text = format!(
         "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" \
@@ -65,23 +101,7 @@ pub(crate) fn start(home: &Path) -> Vec<Daemon> {
     );
     daemon.wait_for(&bus);
 
-    let mut manager = Daemon::start(
-        Command::new(if Path::new(MANAGER).exists() { MANAGER } else { "tpm2-abrmd" })
-            .args(["--session", "--allow-root", "--tcti"])
-            .arg(format!("swtpm:path={}", socket.display()))
-            .envs(env(home)),
-        INSTALL,
-    );
-    manager.wait_until(|| {
-        Command::new("dbus-send")
-            .arg(format!("--bus=unix:path={}", bus.display()))
-            .args(["--print-reply=literal", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"])
-            .args(["org.freedesktop.DBus.NameHasOwner", "string:com.intel.tss2.Tabrmd"])
-            .output()
-            .is_ok_and(|answer| String::from_utf8_lossy(&answer.stdout).contains("true"))
-    });
-    // Ended in this order: each talks to the one after it.
-    vec![manager, daemon, swtpm]
+    daemon
 }
 
 pub(crate) fn add_token(home: &Path, label: &str) {
