@@ -6,6 +6,10 @@ use cryptoki::object::Attribute;
 use cryptoki_sys::{
     CK_ATTRIBUTE, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG, CKA_VALUE,
 };
+use zeroize::Zeroizing;
+
+/// Room for what is left of a decryption that failed: a modulus of 8192 bits.
+const ROOM: usize = 1024;
 
 impl Raw {
     /// Makes an object of this template with this `CKA_VALUE`.
@@ -150,7 +154,22 @@ impl Raw {
         out: &mut [u8],
     ) -> Result<usize, Fault> {
         let init = ("C_DecryptInit", self.functions.C_DecryptInit);
-        one_part(session, call, key, init, ("C_Decrypt", self.functions.C_Decrypt), encrypted, out)
+        let outcome =
+            one_part(session, call, key, init, ("C_Decrypt", self.functions.C_Decrypt), encrypted, out);
+        if outcome.is_err() {
+            self.end_decryption(session);
+        }
+        outcome
+    }
+
+    /// A failed decryption is over, says the standard. In tpm2-pkcs11 it goes on, even after the session's end, and its key
+    /// cannot be destroyed. To the others this is one call too many.
+    fn end_decryption(&self, session: CK_SESSION_HANDLE) {
+        let Some(function) = self.functions.C_DecryptFinal else { return };
+        let mut rest = Zeroizing::new([0; ROOM]);
+        let mut count = length(rest.as_slice());
+        // SAFETY: see the module's documentation.
+        let _ = unsafe { function(session, rest.as_mut_ptr(), &raw mut count) };
     }
 
     /// Signs in one part into `out`; the number of bytes written.
