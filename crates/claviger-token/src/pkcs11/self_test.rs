@@ -48,10 +48,9 @@ impl SelfTestReport {
         let outcome = match strictness {
             Strictness::Full => "all known",
             Strictness::WithoutMechanisms => "all but ALLOWED_MECHANISMS",
-            Strictness::WithoutPublicUsages => {
-                "all but ALLOWED_MECHANISMS, COPYABLE and the public half's usages"
-            }
+            Strictness::WithoutPublicUsages => "all but the public half's usages",
             Strictness::WithoutCopyable => "all but ALLOWED_MECHANISMS and COPYABLE",
+            Strictness::WithoutAny => "all but ALLOWED_MECHANISMS, COPYABLE and the public half's usages",
         };
         self.note("attributes asked for and read back", outcome);
     }

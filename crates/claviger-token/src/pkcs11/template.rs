@@ -151,14 +151,34 @@ pub(super) struct KeyTemplate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strictness {
     Full,
+    WithoutPublicUsages,
     WithoutMechanisms,
     WithoutCopyable,
-    WithoutPublicUsages,
+    WithoutAny,
 }
 
 impl Strictness {
-    pub(super) const ALL: [Self; 4] =
-        [Self::Full, Self::WithoutMechanisms, Self::WithoutCopyable, Self::WithoutPublicUsages];
+    /// In the order in which they are tried. The public half's usages go first, because they guard nothing, and a TPM makes
+    /// a key each time before it finds that they are not what it would have.
+    pub(super) const ALL: [Self; 5] = [
+        Self::Full,
+        Self::WithoutPublicUsages,
+        Self::WithoutMechanisms,
+        Self::WithoutCopyable,
+        Self::WithoutAny,
+    ];
+
+    const fn names_public_usages(self) -> bool {
+        !matches!(self, Self::WithoutPublicUsages | Self::WithoutAny)
+    }
+
+    const fn names_copyable(self) -> bool {
+        !matches!(self, Self::WithoutCopyable | Self::WithoutAny)
+    }
+
+    const fn names_mechanisms(self) -> bool {
+        matches!(self, Self::Full | Self::WithoutPublicUsages)
+    }
 }
 
 /// The template of a new KEK: on the token, private, sensitive, never extractable, neither modifiable nor copyable, fit for
@@ -201,17 +221,17 @@ pub(super) fn kek(
     } else {
         key.push(Attribute::SignRecover(false));
     }
-    if !matches!(strictness, Strictness::WithoutCopyable | Strictness::WithoutPublicUsages) {
+    if strictness.names_copyable() {
         key.push(Attribute::Copyable(false));
     }
-    if strictness == Strictness::Full
+    if strictness.names_mechanisms()
         && let Some(mechanism) = mechanism(scheme, settings)
     {
         key.push(Attribute::AllowedMechanisms(vec![mechanism]));
     }
 
     let mut public = vec![Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Private(false)];
-    if strictness != Strictness::WithoutPublicUsages {
+    if strictness.names_public_usages() {
         public.extend([
             Attribute::Encrypt(matches!(scheme, Scheme::RsaOaepSha256 | Scheme::RsaOaepSha1)),
             Attribute::Verify(false),
@@ -262,10 +282,10 @@ pub(super) fn signer(id: SignerId, label: &str, strictness: Strictness) -> KeyTe
         Attribute::SignRecover(false),
     ];
     key.extend(named.clone());
-    if !matches!(strictness, Strictness::WithoutCopyable | Strictness::WithoutPublicUsages) {
+    if strictness.names_copyable() {
         key.push(Attribute::Copyable(false));
     }
-    if strictness == Strictness::Full {
+    if strictness.names_mechanisms() {
         key.push(Attribute::AllowedMechanisms(vec![MechanismType::ECDSA]));
     }
     let mut public = vec![
@@ -273,7 +293,7 @@ pub(super) fn signer(id: SignerId, label: &str, strictness: Strictness) -> KeyTe
         Attribute::Private(false),
         Attribute::EcParams(P256.to_vec()),
     ];
-    if strictness != Strictness::WithoutPublicUsages {
+    if strictness.names_public_usages() {
         public.extend([
             Attribute::Encrypt(false),
             Attribute::Verify(true),
