@@ -116,13 +116,22 @@ impl Module {
     /// user in this process would lose its sessions by that; the caller has none itself.
     pub(super) fn restart(self: &Arc<Self>) -> Result<bool, TokenError> {
         let in_use = in_use();
-        let alone = in_use.get(&self.path).is_some_and(|usage| usage.ours && usage.users == 1);
-        if !alone || Arc::strong_count(self) > 1 {
+        if !self.is_alone(&in_use) {
             return Ok(false);
         }
         self.raw.finalize()?;
         initialise(&self.raw, &self.settings)?;
         Ok(true)
+    }
+
+    /// Whether [`Self::restart`] would do anything.
+    pub(super) fn can_restart(self: &Arc<Self>) -> bool {
+        self.is_alone(&in_use())
+    }
+
+    fn is_alone(self: &Arc<Self>, in_use: &BTreeMap<PathBuf, Usage>) -> bool {
+        in_use.get(&self.path).is_some_and(|usage| usage.ours && usage.users == 1)
+            && Arc::strong_count(self) == 1
     }
 }
 

@@ -219,7 +219,10 @@ impl Pool {
         match work() {
             Err(Failure::Call(fault)) if fault.may_pass() => {
                 self.rebuild(version, None)?;
-                work()
+                match work() {
+                    Err(Failure::Call(fault)) if fault.may_pass() && self.revive()? => work(),
+                    outcome => outcome,
+                }
             }
             outcome => outcome,
         }
@@ -342,6 +345,32 @@ impl Pool {
         }
     }
 
+    /// Sets up everything anew, with the module, where the token does not even give randomness. A TPM whose resource
+    /// manager was started again is not reached through the old connection, and all that the module says is that it failed.
+    /// Whether that was done; not while anybody else uses the module.
+    pub(super) fn revive(&self) -> Result<bool, TokenError> {
+        let lease = self.lease()?;
+        let answer = lease.session()?.make_random();
+        lease.give_back();
+        if !answer.is_err_and(|fault| fault.may_pass()) || !self.module.can_restart() {
+            return Ok(false);
+        }
+        let _alone = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        let (live, seen) = (state.live.take(), state.version);
+        drop(state);
+        drop(live);
+        self.forget_sessions();
+        if !self.is_idle() || !self.module.restart()? {
+            return Ok(false);
+        }
+        let live = self.start_over(seen)?;
+        let mut state = self.state();
+        state.live = Some(live);
+        state.version += 1;
+        Ok(true)
+    }
+
     /// From the beginning: the token, a session, the login, the key.
     ///
     /// SoftHSM 2.6.1 hides a token whose files another process changed while it was initialised, or shows half of it, until
@@ -366,9 +395,11 @@ impl Pool {
                 self.module.initialise_again()?;
                 slots::select(&self.module, &self.uri)?
             }
-            // It was there before. Some modules see a token that was put back, or a restarted pcscd, only after they were
-            // initialised anew.
-            Err(TokenError::TokenAbsent { .. }) if seen > 0 && self.is_idle() && self.module.restart()? => {
+            // It was there before. Some modules see a token that was put back, a restarted pcscd, or a server at the other
+            // end, only after they were initialised anew.
+            Err(TokenError::TokenAbsent { .. } | TokenError::ModuleFailed { .. })
+                if seen > 0 && self.is_idle() && self.module.restart()? =>
+            {
                 slots::select(&self.module, &self.uri)?
             }
             selected => selected?,

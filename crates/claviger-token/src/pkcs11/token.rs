@@ -179,7 +179,7 @@ impl Pkcs11Token {
         mut seen: Failure,
     ) -> Result<Unwrapped, TokenError> {
         let Some(test) = &self.profile.test else { return Err(TokenError::CorruptWrappedKey) };
-        let mut set_up_anew = false;
+        let (mut set_up_anew, mut revived) = (false, false);
         for _ in 0..JUDGE_ROUNDS {
             let version = self.pool.version();
             if self.opens(test) {
@@ -192,7 +192,10 @@ impl Pkcs11Token {
                     return Err(TokenError::CorruptWrappedKey);
                 }
             } else if set_up_anew {
-                break;
+                if revived || !self.pool.revive()? {
+                    break;
+                }
+                revived = true;
             } else {
                 self.pool.rebuild(self.pool.version(), None)?;
                 set_up_anew = true;

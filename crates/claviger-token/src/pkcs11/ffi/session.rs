@@ -70,6 +70,14 @@ impl Session {
         Ok(info)
     }
 
+    /// Has the token make randomness, of which nothing is used: no key has a part in that, and no data.
+    pub(in crate::pkcs11) fn make_random(&self) -> Result<(), Fault> {
+        let function = present("C_GenerateRandom", self.raw.functions.C_GenerateRandom)?;
+        let mut out = [0; 8];
+        // SAFETY: see the documentation of the parent module.
+        check("C_GenerateRandom", unsafe { function(self.handle, out.as_mut_ptr(), length(&out)) })
+    }
+
     /// The objects of this template, at most so many.
     pub(in crate::pkcs11) fn find(
         &self,
