@@ -8,7 +8,7 @@ mod shelf;
 
 use self::shelf::{SessionShelf, Shelf};
 use super::{
-    fault::{Failure, Fault},
+    fault::{Failure, Fault, two_objects},
     ffi::Session,
     login::Login,
     module::{Module, with_patience},
@@ -139,12 +139,20 @@ fn write<S: Shelf>(shelf: &S, name: &str, value: &[u8]) -> Result<(), Failure> {
             return Ok(());
         }
         let new = with_patience(|| shelf.create(name, value)).map_err(full)?;
+        if earlier.iter().any(|(known, _)| *known == new) {
+            // They have one handle: it is the elder's until that is gone.
+            destroy(shelf, name, new)?;
+            match &values(shelf, name)?[..] {
+                [(_, kept)] if kept == value => return Ok(()),
+                _ => return Err(two_objects().into()),
+            }
+        }
         // Nothing earlier is given up for a value that is not there.
         let now = values(shelf, name)?;
         match now.iter().find(|(object, _)| *object == new) {
             Some((_, kept)) if kept == value => {}
             Some(_) => {
-                let _ = shelf.destroy(new);
+                destroy(shelf, name, new)?;
                 return Err(Fault { function: "C_CreateObject", rv: RvError::FunctionFailed }.into());
             }
             // A later writer has put its own in this one's place.
@@ -182,20 +190,26 @@ fn remove<S: Shelf>(shelf: &S, name: &str) -> Result<(), Failure> {
     Err(unusable(name, "it is still there after it was removed").into())
 }
 
-/// What is gone already is destroyed, if it is: a call that says so is not taken at its word.
-fn destroy<S: Shelf>(shelf: &S, name: &str, object: S::Object) -> Result<(), Fault> {
+/// Destroys what has this name, and nothing else. What is gone already is destroyed, if it is: a call that says so is not
+/// taken at its word.
+fn destroy<S: Shelf>(shelf: &S, name: &str, object: S::Object) -> Result<(), Failure> {
     let mut round = 0;
     loop {
-        match shelf.destroy(object) {
+        let outcome = match shelf.is_named(object, name) {
+            Ok(true) => shelf.destroy(object),
+            Ok(false) => return Err(two_objects().into()),
+            Err(fault) => Err(fault),
+        };
+        match outcome {
             Err(fault) if disturbed(&fault) => {
                 if !shelf.find(name, MAX_VALUES)?.contains(&object) {
                     return Ok(());
                 }
                 if round + 1 == ROUNDS {
-                    return Err(fault);
+                    return Err(fault.into());
                 }
             }
-            outcome => return outcome,
+            outcome => return Ok(outcome?),
         }
         pause(round);
         round += 1;

@@ -64,9 +64,13 @@ fn generate_as(
         Ok((token, report))
     };
     // An attack that works says more than an attribute that is not as asked, and either is enough.
-    let outcome = match (as_asked, tested()) {
-        (_, Err(refused @ TokenError::Refused { .. })) | (Err(refused), _) => Err(refused),
-        (Ok(()), tested) => tested,
+    let outcome = match as_asked {
+        Ok(()) => tested(),
+        Err(refused @ TokenError::Refused { .. }) => match tested() {
+            Err(worse @ TokenError::Refused { .. }) => Err(worse),
+            _ => Err(refused),
+        },
+        Err(error) => Err(error),
     };
     if outcome.is_err() {
         drop(writer);
@@ -93,7 +97,7 @@ pub(super) fn discard(pool: &Pool, ids: &[Vec<Attribute>]) {
         for id in ids {
             match kek::find_all(session, id)?[..] {
                 [] => login::sees_all(pool.module(), session)?,
-                [object] => session.destroy(object)?,
+                [object] => kek::destroy(session, object, template::id_in(id))?,
                 // Not all of them are new.
                 _ => {}
             }
@@ -103,12 +107,12 @@ pub(super) fn discard(pool: &Pool, ids: &[Vec<Attribute>]) {
 }
 
 /// Destroys what fits the template, and looks that nothing does any more; whether anything did.
-fn destroy_all(session: &Session, template: &[Attribute]) -> Result<bool, TokenError> {
+fn destroy_all(session: &Session, template: &[Attribute], id: &[u8]) -> Result<bool, TokenError> {
     let found = kek::find_all(session, template)?;
     for object in &found {
-        match session.destroy(*object) {
+        match kek::destroy(session, *object, id) {
             // Another program was quicker.
-            Err(Fault { rv: RvError::ObjectHandleInvalid, .. }) => {}
+            Err(Failure::Call(Fault { rv: RvError::ObjectHandleInvalid, .. })) => {}
             outcome => outcome?,
         }
     }
@@ -237,15 +241,13 @@ impl Pkcs11Token {
         let lease = self.pool.lease()?;
         let (key, version) = (lease.key()?, lease.version);
         lease.give_back();
-        let id = match kek::read(&writer, key, cryptoki::object::AttributeType::Id)? {
-            Some(cryptoki::object::Attribute::Id(id)) => id,
-            _ => self.description.recipient.as_bytes().to_vec(),
-        };
+        let recipient = self.description.recipient;
+        let id = self.pool.key_id().unwrap_or(recipient.as_bytes());
         let public =
-            if self.description.scheme.is_symmetric() { None } else { kek::public_object(&writer, &id)? };
-        writer.destroy(key)?;
+            if self.description.scheme.is_symmetric() { None } else { kek::public_object(&writer, id)? };
+        kek::destroy(&writer, key, id)?;
         if let Some(public) = public {
-            writer.destroy(public)?;
+            kek::destroy(&writer, public, id)?;
         }
         match self.pool.rebuild(version, None) {
             Err(TokenError::KeyMissing { .. }) => Ok(()),
@@ -271,9 +273,10 @@ impl Pkcs11Token {
         let pool = self.pool.beside(&self.description.token_serial, None)?;
         let writer = pool.writer()?;
         let key = template::query(scheme, recipient.as_bytes(), None);
-        let was_there = destroy_all(&writer, &key)?;
+        let id = recipient.as_bytes();
+        let was_there = destroy_all(&writer, &key, id)?;
         if !scheme.is_symmetric() {
-            destroy_all(&writer, &template::public_query(recipient.as_bytes()))?;
+            destroy_all(&writer, &template::public_query(id), id)?;
         }
         login::sees_all(pool.module(), &writer)?;
         Ok(was_there)

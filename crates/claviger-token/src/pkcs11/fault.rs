@@ -127,6 +127,20 @@ impl From<Failure> for TokenError {
     }
 }
 
+/// tpm2-pkcs11 1.9 numbers objects by how many there are, so after one was destroyed the next that is made has the number
+/// of another. What is done by such a number is done to the elder: nothing is destroyed, and no key used, whose name was not
+/// read just before.
+pub(super) fn two_objects() -> TokenError {
+    TokenError::ModuleFailed { function: "C_FindObjects".into(), ckr: TWO_OBJECTS.to_owned() }
+}
+
+/// Whether it is that.
+pub(super) fn is_two_objects(error: &TokenError) -> bool {
+    matches!(error, TokenError::ModuleFailed { ckr, .. } if ckr == TWO_OBJECTS)
+}
+
+const TWO_OBJECTS: &str = "CKR_OK, but two objects have one handle";
+
 /// The return value as the standard writes it, such as `CKR_GENERAL_ERROR`; a vendor's as a number.
 pub(super) fn name(rv: RvError) -> String {
     match rv {

@@ -1,7 +1,7 @@
 //! The KEK as an object: made, read back attribute by attribute, found, destroyed.
 
 use super::{
-    fault::Fault,
+    fault::{Failure, Fault, two_objects},
     ffi::{ObjectHandle, Session},
     template::{self, KeyTemplate, Strictness},
 };
@@ -76,9 +76,11 @@ pub(super) fn make_by(
 
 /// Destroys what a call has made although it said that it failed: the next one would make a second key of one id.
 fn take_back(session: &Session, ids: &[Vec<Attribute>]) {
-    for object in ids.iter().flat_map(|id| find_all(session, id).unwrap_or_default()) {
-        // What was refused has made nothing, as a rule.
-        let _ = session.destroy(object);
+    for id in ids {
+        for object in find_all(session, id).unwrap_or_default() {
+            // What was refused has made nothing, as a rule.
+            let _ = destroy(session, object, template::id_in(id));
+        }
     }
 }
 
@@ -100,6 +102,7 @@ fn generate(session: &Session, template: &KeyTemplate) -> Result<ObjectHandle, F
 ///
 /// `CKA_ALLOWED_MECHANISMS` and `CKA_COPYABLE` may be unknown to a module; there the self-test's attacks decide.
 pub(super) fn read_back(session: &Session, made: &Made) -> Result<(), TokenError> {
+    is_its_own(session, made)?;
     let always =
         [Attribute::AlwaysSensitive(true), Attribute::NeverExtractable(true), Attribute::Local(true)];
     let asked = made.template.key.iter().map(|attribute| (attribute, false));
@@ -130,6 +133,21 @@ pub(super) fn read(
     kind: AttributeType,
 ) -> Result<Option<Attribute>, Fault> {
     session.attribute(object, kind)
+}
+
+/// Whether the handle is that of the object with this id.
+pub(super) fn has_id(session: &Session, object: ObjectHandle, id: &[u8]) -> Result<bool, Fault> {
+    Ok(matches!(read(session, object, AttributeType::Id)?, Some(Attribute::Id(is)) if is == id))
+}
+
+/// That the new key's handle is its own.
+pub(super) fn is_its_own(session: &Session, made: &Made) -> Result<(), TokenError> {
+    if has_id(session, made.key, template::id_in(&made.template.key))? { Ok(()) } else { Err(two_objects()) }
+}
+
+/// Destroys an object that has this id, and no other.
+pub(super) fn destroy(session: &Session, object: ObjectHandle, id: &[u8]) -> Result<(), Failure> {
+    if has_id(session, object, id)? { Ok(session.destroy(object)?) } else { Err(two_objects().into()) }
 }
 
 /// The label of an object, empty where it has none.

@@ -6,12 +6,12 @@
 //! only when the login is really gone.
 
 use super::{
-    fault::{Failure, Fault},
+    fault::{Failure, Fault, is_two_objects, two_objects},
     ffi::{ObjectHandle, Session},
     kek,
     login::{self, Login},
     module::{BACKOFF, Module, with_patience},
-    slots,
+    slots, template,
 };
 use crate::{TokenError, TokenSummary, Uri};
 use cryptoki::{error::RvError, object::Attribute};
@@ -127,6 +127,11 @@ impl Pool {
         Self::attach(Arc::clone(&self.module), uri, self.login.clone(), key)
     }
 
+    /// The `CKA_ID` of the key.
+    pub(super) fn key_id(&self) -> Option<&[u8]> {
+        self.key.as_ref().map(|query| template::id_in(&query.template))
+    }
+
     pub(super) fn module(&self) -> &Module {
         &self.module
     }
@@ -239,6 +244,14 @@ impl Pool {
             let session = self.writer()?;
             let fault = match calls(&session) {
                 Err(Failure::Call(fault)) => fault,
+                Err(Failure::Token(error)) if !rebuilt && is_two_objects(&error) => {
+                    drop(session);
+                    if !self.restart()? {
+                        return Err(Failure::Token(error));
+                    }
+                    rebuilt = true;
+                    continue;
+                }
                 outcome => return outcome,
             };
             // Before anything is rebuilt: of a module that was initialised again it may have the anchor's number.
@@ -314,7 +327,9 @@ impl Pool {
                 // The session may answer with no token behind it any more.
                 let finds_nothing =
                     matches!(settled, Err(TokenError::KeyMissing { .. }) | Ok(Live { key: None, .. }));
-                if finds_nothing && with_patience(|| slots::summary(&self.module, slot)).is_err() {
+                if matches!(&settled, Err(error) if is_two_objects(error)) {
+                    self.start_over(seen)
+                } else if finds_nothing && with_patience(|| slots::summary(&self.module, slot)).is_err() {
                     // First, because a module that is initialised again gives its number to another session.
                     drop(settled);
                     self.start_over(seen)
@@ -352,7 +367,12 @@ impl Pool {
         let lease = self.lease()?;
         let answer = lease.session()?.make_random();
         lease.give_back();
-        if !answer.is_err_and(|fault| fault.may_pass()) || !self.module.can_restart() {
+        if answer.is_err_and(|fault| fault.may_pass()) { self.restart() } else { Ok(false) }
+    }
+
+    /// Sets up everything anew, with the module, if nobody else uses it.
+    fn restart(&self) -> Result<bool, TokenError> {
+        if !self.module.can_restart() {
             return Ok(false);
         }
         let _alone = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
@@ -378,7 +398,7 @@ impl Pool {
     fn start_over(&self, seen: u64) -> Result<Live, TokenError> {
         for pause in BACKOFF {
             match self.start_once(seen) {
-                Err(error) if seen == 0 && is_half_read(&error) => {
+                Err(error) if seen == 0 && is_half_read(&error) || is_two_objects(&error) => {
                     thread::sleep(pause);
                     self.module.restart()?;
                 }
@@ -467,7 +487,11 @@ impl Pool {
         let Some(query) = &self.key else { return Ok(None) };
         let mut found = kek::find_all(session, &query.template)?;
         match (found.pop(), found.len()) {
-            (Some(key), 0) => Ok(Some(key)),
+            (Some(key), 0) => match template::id_in(&query.template) {
+                [] => Ok(Some(key)),
+                id if kek::has_id(session, key, id)? => Ok(Some(key)),
+                _ => Err(two_objects()),
+            },
             (None, _) => {
                 // Some modules say that the login stands when it does not, and it may be gone again by now.
                 login::sees_private(&self.module, session, slot)?;

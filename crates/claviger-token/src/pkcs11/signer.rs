@@ -44,7 +44,8 @@ pub(super) fn generate(
     must_be_new(&writer, &ids, &id.to_string())?;
     let made = kek::make_by(&writer, &ids, |strictness| template::signer(id, label, strictness));
     let made = made.map_err(|fault| no_scheme(&fault.into()))?;
-    let outcome = self_test::attack_pair(&keyless, made.key).and_then(|()| {
+    let outcome = kek::is_its_own(&writer, &made).and_then(|()| {
+        self_test::attack_pair(&keyless, made.key)?;
         kek::read_back(&writer, &made)?;
         let key = KeyQuery { template: template::signer_query(id.as_bytes(), None), shown: id.to_string() };
         let signer = attach(keyless.beside(&keyless.summary()?.serial, Some(key))?, id, id.as_bytes())?;
@@ -125,10 +126,11 @@ impl Signer for Pkcs11Signer {
         let lease = self.pool.lease()?;
         let key = lease.key()?;
         lease.give_back();
-        let public = kek::public_object(&writer, self.id.as_bytes())?;
-        writer.destroy(key)?;
+        let id = self.pool.key_id().unwrap_or(self.id.as_bytes());
+        let public = kek::public_object(&writer, id)?;
+        kek::destroy(&writer, key, id)?;
         if let Some(public) = public {
-            writer.destroy(public)?;
+            kek::destroy(&writer, public, id)?;
         }
         Ok(())
     }

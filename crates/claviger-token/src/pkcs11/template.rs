@@ -128,6 +128,15 @@ pub(super) fn ids(scheme: Scheme, id: &[u8]) -> [Vec<Attribute>; 2] {
     [query(scheme, id, None), public_query(id).to_vec()]
 }
 
+/// The id in a template; empty where it names none.
+pub(super) fn id_in(template: &[Attribute]) -> &[u8] {
+    let id = template.iter().find_map(|attribute| match attribute {
+        Attribute::Id(id) => Some(id.as_slice()),
+        _ => None,
+    });
+    id.unwrap_or_default()
+}
+
 /// By which a pair's public half is found.
 pub(super) fn public_query(id: &[u8]) -> [Attribute; 2] {
     [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Id(id.to_vec())]

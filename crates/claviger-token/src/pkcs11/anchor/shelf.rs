@@ -9,7 +9,7 @@ use super::{
     },
     MAX_BYTES,
 };
-use cryptoki::object::{Attribute, ObjectClass};
+use cryptoki::object::{Attribute, AttributeType, ObjectClass};
 use cryptoki_sys::CK_OBJECT_HANDLE;
 
 /// Whose objects they are (`CKA_APPLICATION`).
@@ -24,6 +24,8 @@ pub(super) trait Shelf {
     /// The value, if it has no more than [`MAX_BYTES`].
     fn read(&self, object: Self::Object) -> Result<Vec<u8>, Fault>;
     fn create(&self, name: &str, value: &[u8]) -> Result<Self::Object, Fault>;
+    /// Whether the object has this name.
+    fn is_named(&self, object: Self::Object, name: &str) -> Result<bool, Fault>;
     fn destroy(&self, object: Self::Object) -> Result<(), Fault>;
 }
 
@@ -70,6 +72,14 @@ impl Shelf for SessionShelf<'_> {
 
     fn create(&self, name: &str, value: &[u8]) -> Result<CK_OBJECT_HANDLE, Fault> {
         self.module.raw.create_with_value(self.session.handle(), &template(name), value)
+    }
+
+    fn is_named(&self, object: CK_OBJECT_HANDLE, name: &str) -> Result<bool, Fault> {
+        let object = ObjectHandle::of(object);
+        let class = self.session.attribute(object, AttributeType::Class)?;
+        let label = self.session.attribute(object, AttributeType::Label)?;
+        Ok(class == Some(Attribute::Class(ObjectClass::DATA))
+            && matches!(label, Some(Attribute::Label(label)) if label == name.as_bytes()))
     }
 
     fn destroy(&self, object: CK_OBJECT_HANDLE) -> Result<(), Fault> {

@@ -83,6 +83,12 @@ impl Shelf for Fake {
         Ok(self.next.get() - 1)
     }
 
+    fn is_named(&self, object: u64, _: &str) -> Result<bool, Fault> {
+        self.call("is_named")?;
+        let objects = self.objects.borrow();
+        objects.iter().find(|(known, _)| *known == object).map(|_| true).ok_or(VANISHED)
+    }
+
     fn destroy(&self, object: u64) -> Result<(), Fault> {
         self.call("destroy")?;
         let before = self.objects.borrow().len();

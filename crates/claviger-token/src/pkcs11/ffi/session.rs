@@ -24,6 +24,10 @@ const FOUND_AT_ONCE: usize = 64;
 pub(in crate::pkcs11) struct ObjectHandle(CK_OBJECT_HANDLE);
 
 impl ObjectHandle {
+    pub(in crate::pkcs11) const fn of(handle: CK_OBJECT_HANDLE) -> Self {
+        Self(handle)
+    }
+
     pub(in crate::pkcs11) const fn handle(self) -> CK_OBJECT_HANDLE {
         self.0
     }
