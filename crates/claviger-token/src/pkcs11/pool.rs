@@ -80,6 +80,11 @@ impl State {
             generation: count,
         }
     }
+
+    /// Whether the token's other end is gone, whatever the call said that met it.
+    fn has_lost_its_anchor(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.anchor.info().is_err())
+    }
 }
 
 struct Live {
@@ -180,7 +185,9 @@ impl Pool {
             if matches!(fault.rv, RvError::SessionCount) && (state.lent > 0 || !state.idle.is_empty()) {
                 // The token has no more: wait for one that another thread brings back.
                 drop(self.wait_while(state, None, |state| state.lent > 0 && state.idle.is_empty()));
-            } else if fault.is_loss() && rebuilds < MOST_REBUILDS {
+            } else if rebuilds < MOST_REBUILDS
+                && (fault.is_loss() || fault.may_pass() && state.has_lost_its_anchor())
+            {
                 drop(state);
                 self.rebuild(version, Some(fault))?;
                 rebuilds += 1;
@@ -208,8 +215,9 @@ impl Pool {
                 Err(failure) => return Err(failure),
             };
             let version = lease.version;
+            let lost = fault.is_loss() || fault.may_pass() && lease.session()?.info().is_err();
             lease.end(&fault);
-            if rebuilt || !fault.is_loss() {
+            if rebuilt || !lost {
                 return Err(Failure::Call(fault));
             }
             self.rebuild(version, Some(fault))?;
@@ -254,13 +262,14 @@ impl Pool {
                 }
                 outcome => return outcome,
             };
+            let lost = fault.is_loss() || fault.may_pass() && session.info().is_err();
             // Before anything is rebuilt: of a module that was initialised again it may have the anchor's number.
             if fault.is_loss_of_sessions() {
                 session.forget();
             } else {
                 drop(session);
             }
-            if rebuilt || !fault.is_loss() {
+            if rebuilt || !lost {
                 return Err(Failure::Call(fault));
             }
             self.rebuild(version, Some(fault))?;
@@ -278,7 +287,12 @@ impl Pool {
             let slot = self.state().live.as_ref().map(|live| live.slot).ok_or_else(|| self.absent())?;
             match with_patience(|| Session::open(&self.module.raw, slot, true)) {
                 // An idle session is lent unasked, so that this may be the first call after the loss.
-                Err(fault) if fault.is_loss() && !rebuilt => self.rebuild(version, Some(fault))?,
+                Err(fault)
+                    if !rebuilt
+                        && (fault.is_loss() || fault.may_pass() && self.state().has_lost_its_anchor()) =>
+                {
+                    self.rebuild(version, Some(fault))?;
+                }
                 outcome => return Ok(outcome?),
             }
             rebuilt = true;
