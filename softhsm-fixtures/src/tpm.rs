@@ -63,6 +63,8 @@ pub(crate) fn start_tpm(home: &Path) -> Vec<Daemon> {
 
     let mut manager = Daemon::start(
         Command::new(if Path::new(MANAGER).exists() { MANAGER } else { "tpm2-abrmd" })
+            // Room for tests with many keys and many processes; the most that it gives.
+            .args(["--max-connections", "100", "--max-transients", "100"])
             .args(["--session", "--allow-root", "--tcti"])
             .arg(format!("swtpm:path={}", socket.display()))
             .envs(env(home)),

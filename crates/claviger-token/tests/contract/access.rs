@@ -12,17 +12,17 @@ fn new_kek(scheme: Scheme) -> NewKek {
 
 pub(crate) fn a_wrong_pin_is_tried_once(lab: &Lab<'_>) {
     let wrong = Counting::new("654321");
-    let new = NewKek { scheme: None, ..new_kek(Scheme::A256Kw) };
+    let new = NewKek { scheme: None, ..new_kek(lab.scheme()) };
     let outcome = lab.driver.generate(&lab.uri, &access(&wrong), &new);
     assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{outcome:?}");
     assert_eq!(wrong.asked(), 1);
     // The right one still works: the wrong one did not lock anything here.
-    lab.generate(Scheme::A256Kw);
+    lab.generate(lab.scheme());
 }
 
 pub(crate) fn an_absent_token_names_those_present(lab: &Lab<'_>) {
     let uri: Uri = "pkcs11:token=elsewhere".parse().unwrap();
-    let outcome = lab.driver.generate(&uri, &lab.access, &new_kek(Scheme::A256Kw));
+    let outcome = lab.driver.generate(&uri, &lab.access, &new_kek(lab.scheme()));
     let Err(TokenError::TokenAbsent { uri, present }) = outcome else { panic!("{outcome:?}") };
     assert_eq!(uri, "pkcs11:token=elsewhere");
     // NSS shows one token more, of its own.
@@ -33,14 +33,14 @@ pub(crate) fn an_absent_token_names_those_present(lab: &Lab<'_>) {
 
 pub(crate) fn two_tokens_with_one_label_are_told_apart_by_serial(lab: &Lab<'_>) {
     lab.instance.add_token(LABEL);
-    let outcome = lab.try_generate(Some(Scheme::A256Kw));
+    let outcome = lab.try_generate(Some(lab.scheme()));
     let Err(TokenError::AmbiguousUri { matches, .. }) = outcome else { panic!("{outcome:?}") };
     assert_eq!(matches.len(), 2);
     assert_ne!(matches[0], matches[1]);
     assert_eq!(lab.pin.asked(), 0);
     for uri in matches {
         let uri: Uri = uri.parse().unwrap();
-        let new = new_kek(Scheme::A256Kw);
+        let new = new_kek(lab.scheme());
         let (token, _) = lab.driver.generate(&uri, &lab.access, &new).unwrap();
         assert_eq!(Some(&token.describe().token_serial), uri.serial.as_ref());
     }
@@ -53,8 +53,8 @@ pub(crate) fn a_missing_key_is_named(lab: &Lab<'_>) {
         let Err(TokenError::KeyMissing { key }) = outcome else { panic!("{outcome:?}") };
         assert_eq!(key, recipient.to_string());
     }
-    // A secret key is no private key, whatever its id.
-    let token = lab.generate(Scheme::A256Kw);
+    // A key of another kind is not it, whatever its id.
+    let token = lab.generate(lab.scheme());
     let outcome = lab.open_as(token.describe().recipient, Scheme::EcdhEsA256Kw, "");
     assert!(matches!(outcome, Err(TokenError::KeyMissing { .. })), "{outcome:?}");
 }
@@ -80,7 +80,7 @@ pub(crate) fn list_shows_what_selects(lab: &Lab<'_>) {
         assert!(token.pin_set && !token.pin_pad && !token.serial.is_empty() && !token.model.is_empty());
         let copied: Uri = token.uri.to_string().parse().unwrap();
         assert_eq!(copied, token.uri);
-        let new = new_kek(Scheme::A256Kw);
+        let new = new_kek(lab.scheme());
         let (made, _) = lab.driver.generate(&copied, &lab.access, &new).unwrap();
         assert_eq!(made.describe().token_label, token.label);
         assert_eq!(made.describe().token_serial, token.serial);
@@ -88,8 +88,8 @@ pub(crate) fn list_shows_what_selects(lab: &Lab<'_>) {
 }
 
 pub(crate) fn a_second_key_asks_for_no_second_pin(lab: &Lab<'_>) {
-    let first = lab.generate(Scheme::A256Kw);
-    let second = lab.generate(Scheme::A256Gcm);
+    let first = lab.generate(lab.scheme());
+    let second = lab.generate(lab.second_scheme());
     assert_eq!(lab.pin.asked(), 1);
     let cek = fresh();
     let wrapped = second.wrap(&cek, CONTEXT).unwrap();
@@ -98,7 +98,7 @@ pub(crate) fn a_second_key_asks_for_no_second_pin(lab: &Lab<'_>) {
     assert!(key(&second, &wrapped).same_as(&cek));
     assert_eq!(lab.pin.asked(), 1);
     drop(second);
-    let third = lab.generate(Scheme::A256Kw);
+    let third = lab.generate(lab.scheme());
     assert_eq!(lab.pin.asked(), 2, "the login outlives the last session");
     drop(third);
 }

@@ -3,6 +3,7 @@
 use crate::lab::{Counting, Lab, access, objects};
 use claviger_token::{AnchorSlot, TokenError};
 use cryptoki::object::{Attribute, ObjectClass};
+use softhsm_fixtures::Provider;
 use std::{
     env,
     fs::File,
@@ -10,7 +11,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const NAME: &str = "vault 0011";
@@ -20,7 +21,7 @@ fn slot(lab: &Lab<'_>) -> Arc<dyn AnchorSlot> {
 }
 
 /// What is kept when a write was cut short between its two steps, or as whoever has no PIN could put it there.
-fn put(lab: &Lab<'_>, value: &[u8], private: bool) {
+fn put(lab: &Lab<'_>, value: &[u8], private: bool) -> bool {
     let template = [
         Attribute::Class(ObjectClass::DATA),
         Attribute::Token(true),
@@ -29,7 +30,7 @@ fn put(lab: &Lab<'_>, value: &[u8], private: bool) {
         Attribute::Label(NAME.as_bytes().to_vec()),
         Attribute::Value(value.to_vec()),
     ];
-    lab.beside().create_object(&template).unwrap();
+    lab.beside().create_object(&template).is_ok()
 }
 
 pub(crate) fn what_was_written_is_read(lab: &Lab<'_>) {
@@ -38,7 +39,7 @@ pub(crate) fn what_was_written_is_read(lab: &Lab<'_>) {
     assert_eq!(anchors.read(NAME).unwrap(), Vec::<Vec<u8>>::new());
     for length in [1, 7, 8, 100, 4096] {
         let value: Vec<u8> = (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect();
-        anchors.write(NAME, &value).unwrap();
+        anchors.write(NAME, &value).unwrap_or_else(|error| panic!("{length} bytes: {error}"));
         assert_eq!(anchors.read(NAME).unwrap(), [value]);
     }
     anchors.write("vault 0012", b"another").unwrap();
@@ -51,10 +52,12 @@ pub(crate) fn what_was_written_is_read(lab: &Lab<'_>) {
 
     // They outlive the login, and are whose PIN is known's alone.
     drop(anchors);
+    let asked = lab.pin.asked();
     let anchors = slot(lab);
-    assert_eq!(lab.pin.asked(), 2);
-    lab.beside().logout().unwrap();
-    assert!(objects(&lab.beside(), ObjectClass::DATA).is_empty());
+    assert_eq!(lab.pin.asked(), asked + 1);
+    let beside = lab.beside();
+    beside.logout().unwrap();
+    assert!(objects(&beside, ObjectClass::DATA).is_empty());
     anchors.remove(NAME).unwrap();
     anchors.remove(NAME).unwrap();
     assert_eq!(anchors.read(NAME).unwrap(), Vec::<Vec<u8>>::new());
@@ -64,17 +67,17 @@ pub(crate) fn what_was_written_is_read(lab: &Lab<'_>) {
 pub(crate) fn a_cut_write_leaves_both_and_the_next_one_tidies_up(lab: &Lab<'_>) {
     let anchors = slot(lab);
     anchors.write(NAME, b"old").unwrap();
-    put(lab, b"new", true);
+    assert!(put(lab, b"new", true));
     let mut both = anchors.read(NAME).unwrap();
     both.sort();
     assert_eq!(both, [b"new", b"old"]);
     anchors.write(NAME, b"new").unwrap();
     assert_eq!(anchors.read(NAME).unwrap(), [b"new"]);
 
-    // Nobody needs a PIN to put a public object there.
-    put(lab, b"forged", false);
+    // Nobody needs a PIN to put a public object there, where the token takes any.
+    assert_eq!(put(lab, b"forged", false), lab.instance.provider() != Provider::Tpm);
     assert_eq!(anchors.read(NAME).unwrap(), [b"new"]);
-    put(lab, &[1; 4097], true);
+    assert!(put(lab, &[1; 4097], true));
     let outcome = anchors.read(NAME);
     assert!(matches!(outcome, Err(TokenError::AnchorUnusable { .. })), "{outcome:?}");
     anchors.remove(NAME).unwrap();
@@ -85,20 +88,20 @@ pub(crate) fn a_cut_write_leaves_both_and_the_next_one_tidies_up(lab: &Lab<'_>) 
 pub(crate) fn a_lost_login_hides_nothing(lab: &Lab<'_>) {
     let anchors = slot(lab);
     anchors.write(NAME, b"value").unwrap();
-    lab.beside().logout().unwrap();
+    lab.lose_login();
     assert_eq!(anchors.read(NAME).unwrap(), [b"value"]);
     assert_eq!(lab.pin.asked(), 2);
-    lab.beside().logout().unwrap();
+    lab.lose_login();
     anchors.write(NAME, b"later").unwrap();
     assert_eq!(anchors.read(NAME).unwrap(), [b"later"]);
-    lab.beside().logout().unwrap();
+    lab.lose_login();
     anchors.remove(NAME).unwrap();
     assert_eq!(anchors.read(NAME).unwrap(), Vec::<Vec<u8>>::new());
     assert_eq!(lab.pin.asked(), 4);
 }
 
 pub(crate) fn a_key_and_anchors_share_a_login(lab: &Lab<'_>) {
-    let token = lab.generate(claviger_types::Scheme::A256Kw);
+    let token = lab.generate(lab.scheme());
     token.anchors().unwrap().write(NAME, b"value").unwrap();
     let silent = Counting::new("000000");
     let anchors = lab.driver.open_anchors(&lab.uri, &access(&silent)).unwrap();
@@ -106,40 +109,54 @@ pub(crate) fn a_key_and_anchors_share_a_login(lab: &Lab<'_>) {
     assert_eq!((lab.pin.asked(), silent.asked()), (1, 0));
 }
 
-/// For SoftHSM what pulling is for a card. A token that is away has no empty place for anchors, it is away.
+/// A token that is away has no empty place for anchors, it is away.
 pub(crate) fn a_pulled_token_hides_nothing(lab: &Lab<'_>) {
     let anchors = slot(lab);
     anchors.write(NAME, b"value").unwrap();
-    let (here, away) = (lab.instance.home().join("tokens"), lab.instance.home().join("away"));
-    std::fs::rename(&here, &away).unwrap();
-    std::fs::create_dir(&here).unwrap();
+    lab.instance.remove();
     for _ in 0..2 {
         let outcome = anchors.read(NAME);
         assert!(matches!(outcome, Err(TokenError::TokenAbsent { .. })), "{outcome:?}");
     }
-    std::fs::remove_dir(&here).unwrap();
-    std::fs::rename(&away, &here).unwrap();
+    lab.instance.put_back();
     assert_eq!(anchors.read(NAME).unwrap(), [b"value"]);
+}
+
+/// What another process wrote is seen, unless the module reads its store once, when it is initialised.
+pub(crate) fn what_another_process_wrote(lab: &Lab<'_>, seen_at_once: bool) {
+    if worker().is_some() {
+        slot(lab).write(NAME, b"new").unwrap();
+        return;
+    }
+    let anchors = slot(lab);
+    anchors.write(NAME, b"old").unwrap();
+    let status = again("0").status();
+    assert!(status.unwrap().success());
+    let due = if seen_at_once { b"new" } else { b"old" };
+    assert_eq!(anchors.read(NAME).unwrap(), [due]);
+    drop(anchors);
+    assert_eq!(slot(lab).read(NAME).unwrap(), [b"new"]);
 }
 
 const WORKER: &str = "CLAVIGER_TEST_WORKER";
 const WORKERS: usize = 16;
 const WRITES: usize = 6;
+/// How long one worker waits for the others.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// This test once more, in so many processes at once.
 fn workers() -> Vec<Child> {
-    let start = |number: usize| {
-        Command::new(env::current_exe().unwrap())
-            .args(env::args().skip(1))
-            .env(WORKER, number.to_string())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap()
-    };
-    (0..WORKERS).map(start).collect()
+    (0..WORKERS).map(|number| again(&number.to_string()).spawn().unwrap()).collect()
 }
 
-fn worker() -> Option<usize> {
+/// This test in another process, as the worker of this number.
+pub(crate) fn again(number: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(env::args().skip(1)).env(WORKER, number).stdout(Stdio::null());
+    command
+}
+
+pub(crate) fn worker() -> Option<usize> {
     env::var(WORKER).ok().map(|number| number.parse().unwrap())
 }
 
@@ -152,7 +169,9 @@ fn worker_slot(lab: &Lab<'_>) -> Arc<dyn AnchorSlot> {
     let slot = slot(lab);
     start.write_all(b".").unwrap();
     start.unlock().unwrap();
+    let deadline = Instant::now() + PATIENCE;
     while start.metadata().unwrap().len() < WORKERS as u64 {
+        assert!(Instant::now() < deadline, "another worker did not begin");
         thread::sleep(Duration::from_millis(1));
     }
     slot
@@ -215,28 +234,52 @@ pub(crate) fn processes_without_a_lock_lose_no_last_value(lab: &Lab<'_>) {
     assert!(written > 0);
 }
 
+/// openCryptoki keeps what it cannot write in memory, and says nothing. It is gone with the process, and so is the earlier
+/// value.
+pub(crate) fn a_full_disk_goes_unnoticed(lab: &Lab<'_>) {
+    if worker().is_none() {
+        let anchors = slot(lab);
+        anchors.write(NAME, b"old").unwrap();
+        on_a_full_disk();
+        assert!(anchors.read(NAME).unwrap().is_empty(), "it was kept");
+        return;
+    }
+    let anchors = slot(lab);
+    limit("0");
+    anchors.write(NAME, b"new").unwrap();
+    limit("unlimited");
+    assert_eq!(anchors.read(NAME).unwrap(), [b"new"]);
+}
+
+/// This test once more, in a process whose writes may fail.
+fn on_a_full_disk() {
+    // An ignored signal stays ignored in what is executed, so a file that may not grow gives an error and no end.
+    let full = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+        .arg(env::current_exe().unwrap())
+        .args(env::args().skip(1))
+        .env(WORKER, "0")
+        .stdout(Stdio::null())
+        .status();
+    assert!(full.unwrap().success());
+}
+
+/// No file of this process may grow beyond so many bytes.
+fn limit(soft: &str) {
+    let pid = std::process::id().to_string();
+    let set = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={soft}:")]).status();
+    assert!(set.unwrap().success(), "prlimit, of util-linux");
+}
+
 /// A disk that is full under the token: no file of the process may grow. The earlier value stays, the failure is said, and
 /// once there is room a write goes on as if nothing had been.
 pub(crate) fn a_full_disk_keeps_the_earlier_value(lab: &Lab<'_>) {
     if worker().is_none() {
         slot(lab).write(NAME, b"old").unwrap();
-        // An ignored signal stays ignored in what is executed, so a file that may not grow gives an error and no end.
-        let full = Command::new("sh")
-            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
-            .arg(env::current_exe().unwrap())
-            .args(env::args().skip(1))
-            .env(WORKER, "0")
-            .stdout(Stdio::null())
-            .status();
-        assert!(full.unwrap().success());
+        on_a_full_disk();
         assert_eq!(slot(lab).read(NAME).unwrap(), [b"newer"]);
         return;
     }
-    let limit = |soft: &str| {
-        let pid = std::process::id().to_string();
-        let set = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={soft}:")]).status();
-        assert!(set.unwrap().success(), "prlimit, of util-linux");
-    };
     let anchors = slot(lab);
     assert_eq!(anchors.read(NAME).unwrap(), [b"old"]);
     limit("0");

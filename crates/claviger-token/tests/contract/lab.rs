@@ -6,11 +6,12 @@ use claviger_token::{
 };
 use claviger_types::{Key256, OsEntropy, Pin, RecipientId, Scheme, SecretBytes, WrappedCek};
 use cryptoki::{
-    context::Pkcs11,
-    object::{Attribute, ObjectClass, ObjectHandle},
-    session::Session,
+    context::{CInitializeArgs, CInitializeFlags, Pkcs11},
+    object::{Attribute, AttributeType, ObjectClass, ObjectHandle},
+    session::{Session, UserType},
+    types::AuthPin,
 };
-use softhsm_fixtures::{Instance, PIN};
+use softhsm_fixtures::{Instance, PIN, Provider};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -68,6 +69,29 @@ impl<'a> Lab<'a> {
         (Self { driver: Arc::new(driver.clone()), ..Self::new(instance) }, driver)
     }
 
+    /// The schemes that work on this module, the preferred one first.
+    pub(crate) fn schemes(&self) -> &'static [Scheme] {
+        use Scheme::{A256Gcm, A256Kw, EcdhEsA256Kw, RsaOaepSha1, RsaOaepSha256};
+
+        match self.instance.provider() {
+            Provider::SoftHsm => &[A256Kw, A256Gcm, EcdhEsA256Kw],
+            Provider::Kryoptic => &[A256Kw, A256Gcm, EcdhEsA256Kw, RsaOaepSha256],
+            Provider::P11Kit => &[RsaOaepSha1],
+            Provider::Tpm | Provider::OpenCryptoki => &[RsaOaepSha256],
+            Provider::Nss => &[A256Kw],
+        }
+    }
+
+    /// The preferred scheme.
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.schemes()[0]
+    }
+
+    /// Another one, where there is another.
+    pub(crate) fn second_scheme(&self) -> Scheme {
+        self.schemes().get(1).copied().unwrap_or(self.scheme())
+    }
+
     pub(crate) fn try_generate(
         &self,
         scheme: Option<Scheme>,
@@ -97,12 +121,31 @@ impl<'a> Lab<'a> {
         self.open_as(description.recipient, description.scheme, &description.profile)
     }
 
-    /// The module through a second handle of this process, which the driver knows nothing of.
+    /// The module through a second handle of this process, which the driver knows nothing of. p11-kit's is another client
+    /// each time, and sees the token's objects, but none of the driver's sessions.
     pub(crate) fn second_handle(&self) -> Pkcs11 {
-        Pkcs11::new(self.instance.module()).unwrap()
+        let module = Pkcs11::new(self.instance.module()).unwrap();
+        if self.is_remote() {
+            module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).unwrap();
+        }
+        module
     }
 
-    /// A read-write session beside the driver's, on the token that has the fixture's label.
+    fn is_remote(&self) -> bool {
+        self.instance.provider() == Provider::P11Kit
+    }
+
+    /// Takes the driver's login away, and where its sessions cannot be reached, those as well.
+    pub(crate) fn lose_login(&self) {
+        if self.is_remote() {
+            self.instance.remove();
+            self.instance.put_back();
+        } else {
+            self.beside().logout().unwrap();
+        }
+    }
+
+    /// A read-write session beside the driver's, on the token that has the fixture's label, logged in where the driver is.
     pub(crate) fn beside(&self) -> Session {
         let module = self.second_handle();
         let slots = module.get_slots_with_token().unwrap();
@@ -110,8 +153,39 @@ impl<'a> Lab<'a> {
         let slot = slots.into_iter().find(|slot| {
             module.get_token_info(*slot).map_or(true, |info| info.label() == softhsm_fixtures::LABEL)
         });
-        module.open_rw_session(slot.unwrap()).unwrap()
+        let session = module.open_rw_session(slot.unwrap()).unwrap();
+        if self.is_remote() {
+            session.login(UserType::User, Some(&AuthPin::new(PIN.into()))).unwrap();
+        }
+        session
     }
+}
+
+/// That the key has this attribute. What p11-kit cannot carry, and what a TPM and openCryptoki do not know, may be missing
+/// there: the self-test's attacks are what decides.
+pub(crate) fn has(lab: &Lab<'_>, session: &Session, key: ObjectHandle, attribute: &Attribute) {
+    let kind = attribute.attribute_type();
+    let strict = matches!(lab.instance.provider(), Provider::SoftHsm | Provider::Kryoptic)
+        || !matches!(kind, AttributeType::Copyable | AttributeType::Destroyable);
+    match session.get_attributes(key, &[kind]) {
+        Ok(has) if strict || !has.is_empty() => assert_eq!(has.first(), Some(attribute)),
+        outcome => assert!(!strict, "{kind}: {outcome:?}"),
+    }
+}
+
+/// That the key may be used by one mechanism, where the module knows of that.
+pub(crate) fn has_one_mechanism(lab: &Lab<'_>, session: &Session, key: ObjectHandle) {
+    let strict = matches!(lab.instance.provider(), Provider::SoftHsm | Provider::Kryoptic);
+    let allowed = session.get_attributes(key, &[AttributeType::AllowedMechanisms]).unwrap_or_default();
+    match allowed.first() {
+        Some(Attribute::AllowedMechanisms(mechanisms)) if strict => assert_eq!(mechanisms.len(), 1),
+        allowed => assert!(!strict, "{allowed:?}"),
+    }
+}
+
+/// The class of a scheme's secret half.
+pub(crate) fn class_of(scheme: Scheme) -> ObjectClass {
+    if scheme.is_symmetric() { ObjectClass::SECRET_KEY } else { ObjectClass::PRIVATE_KEY }
 }
 
 /// Every object of this class.

@@ -1,14 +1,15 @@
 //! What the driver stands on goes away under it: login, sessions, module, key, token.
 
-use crate::lab::{CONTEXT, Counting, Lab, access, fresh, key, objects};
+use crate::lab::{CONTEXT, Counting, Lab, access, class_of, fresh, key, objects};
 use claviger_token::{Access, PinPrompt, PinSource, TokenError};
 use claviger_types::{OsEntropy, Pin, Scheme, SecretBytes};
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags},
-    object::{Attribute, ObjectClass},
+    mechanism::Mechanism,
+    object::Attribute,
 };
+use softhsm_fixtures::Provider;
 use std::{
-    fs,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,10 +22,10 @@ pub(crate) fn logout(lab: &Lab<'_>, scheme: Scheme) {
     let cek = fresh();
     let wrapped = token.wrap(&cek, CONTEXT).unwrap();
     assert_eq!(lab.pin.asked(), 1);
-    lab.beside().logout().unwrap();
+    lab.lose_login();
     assert!(key(&token, &wrapped).same_as(&cek));
     assert_eq!(lab.pin.asked(), 2);
-    lab.beside().logout().unwrap();
+    lab.lose_login();
     // However many threads meet the loss, one logs in.
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -66,7 +67,7 @@ fn close_all_sessions(lab: &Lab<'_>) {
 }
 
 pub(crate) fn module_finalised_and_initialised_again(lab: &Lab<'_>) {
-    let token = lab.generate(Scheme::A256Kw);
+    let token = lab.generate(lab.scheme());
     let cek = fresh();
     let wrapped = token.wrap(&cek, CONTEXT).unwrap();
     lab.second_handle().finalize().unwrap();
@@ -98,7 +99,7 @@ impl PinSource for OneShot {
 }
 
 pub(crate) fn a_one_shot_pin_source_is_enough_without_a_loss(lab: &Lab<'_>) {
-    let made = lab.generate(Scheme::A256Kw);
+    let made = lab.generate(lab.scheme());
     let description = made.describe().clone();
     let cek = fresh();
     let wrapped = made.wrap(&cek, CONTEXT).unwrap();
@@ -115,14 +116,14 @@ pub(crate) fn a_one_shot_pin_source_is_enough_without_a_loss(lab: &Lab<'_>) {
         assert!(key(&token, &wrapped).same_as(&cek));
     }
     // Only a login that is really lost needs another PIN, and without one the loss is named, not hidden.
-    lab.beside().logout().unwrap();
+    lab.lose_login();
     let outcome = token.unwrap(&wrapped, CONTEXT);
     assert!(matches!(outcome, Err(TokenError::PinUnavailable { .. })), "{outcome:?}");
 }
 
 pub(crate) fn a_refused_pin_is_not_tried_again_after_a_loss(lab: &Lab<'_>) {
     // The PIN was changed while the driver was logged in: its source now has a wrong one.
-    let token = lab.generate(Scheme::A256Kw);
+    let token = lab.generate(lab.scheme());
     let wrapped = token.wrap(&fresh(), CONTEXT).unwrap();
     let description = token.describe().clone();
     let wrong = Counting::new("000000");
@@ -141,9 +142,8 @@ pub(crate) fn a_refused_pin_is_not_tried_again_after_a_loss(lab: &Lab<'_>) {
 pub(crate) fn key_destroyed_elsewhere(lab: &Lab<'_>, scheme: Scheme) {
     let token = lab.generate(scheme);
     let wrapped = token.wrap(&fresh(), CONTEXT).unwrap();
-    let class = if scheme.is_symmetric() { ObjectClass::SECRET_KEY } else { ObjectClass::PRIVATE_KEY };
     let beside = lab.beside();
-    let [kek] = objects(&beside, class)[..] else { panic!("not one key") };
+    let [kek] = objects(&beside, class_of(scheme))[..] else { panic!("not one key") };
     beside.destroy_object(kek).unwrap();
     for _ in 0..2 {
         let outcome = token.unwrap(&wrapped, CONTEXT);
@@ -153,38 +153,60 @@ pub(crate) fn key_destroyed_elsewhere(lab: &Lab<'_>, scheme: Scheme) {
 
 /// The key was replaced by another under the same id. That makes no blob corrupt.
 pub(crate) fn another_key_in_its_place(lab: &Lab<'_>) {
-    let token = lab.generate(Scheme::A256Kw);
+    let scheme = lab.scheme();
+    let token = lab.generate(scheme);
     let wrapped = token.wrap(&fresh(), CONTEXT).unwrap();
     let beside = lab.beside();
-    let [kek] = objects(&beside, ObjectClass::SECRET_KEY)[..] else { panic!("not one key") };
+    let [kek] = objects(&beside, class_of(scheme))[..] else { panic!("not one key") };
     beside.destroy_object(kek).unwrap();
-    let id = Attribute::Id(token.describe().recipient.as_bytes().to_vec());
-    let template = [
-        Attribute::Token(true),
-        Attribute::Private(true),
-        Attribute::ValueLen(32.into()),
-        Attribute::Wrap(true),
-        Attribute::Unwrap(true),
-        id,
-    ];
-    beside.generate_key(&cryptoki::mechanism::Mechanism::AesKeyGen, &template).unwrap();
+    let named = [Attribute::Token(true), Attribute::Id(token.describe().recipient.as_bytes().to_vec())];
+    let with = |more: &[Attribute]| [&named[..], more].concat();
+    if scheme == Scheme::A256Kw {
+        let template = with(&[
+            Attribute::Private(true),
+            Attribute::ValueLen(32.into()),
+            Attribute::Wrap(true),
+            Attribute::Unwrap(true),
+        ]);
+        beside.generate_key(&Mechanism::AesKeyGen, &template).unwrap();
+    } else {
+        let public = with(&[Attribute::ModulusBits(2048.into()), Attribute::PublicExponent(vec![1, 0, 1])]);
+        let private = with(&[Attribute::Private(true), Attribute::Decrypt(true)]);
+        beside.generate_key_pair(&Mechanism::RsaPkcsKeyPairGen, &public, &private).unwrap();
+    }
     let outcome = token.unwrap(&wrapped, CONTEXT);
     assert!(matches!(outcome, Err(TokenError::ModuleFailed { .. })), "{outcome:?}");
 }
 
-/// The token's files are moved away and put back, which for SoftHSM is what pulling is for a card.
-pub(crate) fn token_directory_pulled_and_put_back(lab: &Lab<'_>) {
-    let token = lab.generate(Scheme::A256Kw);
+/// In each module's way: files moved elsewhere, a server or a resource manager ended and started again.
+pub(crate) fn a_token_is_pulled_and_put_back(lab: &Lab<'_>) {
+    let token = lab.generate(lab.scheme());
     let cek = fresh();
     let wrapped = token.wrap(&cek, CONTEXT).unwrap();
-    let (here, away) = (lab.instance.home().join("tokens"), lab.instance.home().join("away"));
-    fs::rename(&here, &away).unwrap();
-    fs::create_dir(&here).unwrap();
+    lab.instance.remove();
     for _ in 0..2 {
-        let outcome = token.unwrap(&wrapped, CONTEXT);
-        assert!(matches!(outcome, Err(TokenError::TokenAbsent { .. })), "{outcome:?}");
+        match token.unwrap(&wrapped, CONTEXT) {
+            Err(TokenError::TokenAbsent { .. }) => {}
+            // Without its resource manager the module does not even begin.
+            Err(TokenError::ModuleFailed { function, .. })
+                if function == "C_Initialize" && lab.instance.provider() == Provider::Tpm => {}
+            outcome => panic!("{outcome:?}"),
+        }
     }
-    fs::remove_dir(&here).unwrap();
-    fs::rename(&away, &here).unwrap();
+    lab.instance.put_back();
     assert!(key(&token, &wrapped).same_as(&cek));
+    assert_eq!(lab.pin.asked(), 2);
+}
+
+/// A module that has all it needs in memory, or in an open file, does not notice.
+pub(crate) fn a_token_that_is_pulled_goes_on(lab: &Lab<'_>) {
+    let token = lab.generate(lab.scheme());
+    let cek = fresh();
+    let wrapped = token.wrap(&cek, CONTEXT).unwrap();
+    lab.instance.remove();
+    assert!(key(&token, &wrapped).same_as(&cek));
+    lab.instance.put_back();
+    assert!(key(&token, &wrapped).same_as(&cek));
+    assert!(key(&lab.open(&token).unwrap(), &wrapped).same_as(&cek));
+    assert_eq!(lab.pin.asked(), 1);
 }

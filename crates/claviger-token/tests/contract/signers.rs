@@ -1,11 +1,11 @@
 //! Signing keys: made, found, and what they sign.
 
-use crate::lab::{Counting, Lab, access, objects};
+use crate::lab::{Counting, Lab, access, has, has_one_mechanism, objects};
 use claviger_token::{Signer, TokenError, software::verify_signature};
-use claviger_types::{Digest, OsEntropy, Scheme, SignerId};
+use claviger_types::{Digest, OsEntropy, SignerId};
 use cryptoki::{
     mechanism::Mechanism,
-    object::{Attribute, AttributeType, ObjectClass},
+    object::{Attribute, ObjectClass},
 };
 use std::{sync::Arc, thread};
 
@@ -19,6 +19,14 @@ fn generate(lab: &Lab<'_>, id: SignerId) -> Arc<dyn Signer> {
 
 fn open(lab: &Lab<'_>, id: SignerId) -> Result<Arc<dyn Signer>, TokenError> {
     lab.driver.open_signer(&lab.uri, &lab.access, id)
+}
+
+pub(crate) fn a_token_without_ecdsa_says_so(lab: &Lab<'_>) {
+    let outcome = lab.driver.generate_signer(&lab.uri, &lab.access, fresh_id(), "the signer");
+    let Err(TokenError::NoScheme { tried }) = outcome.map(|_| ()) else { panic!("it signs") };
+    assert!(matches!(&tried[..], [one] if one.starts_with("ES256: ")), "{tried:?}");
+    let _login = lab.generate(lab.scheme());
+    assert_eq!(objects(&lab.beside(), ObjectClass::PRIVATE_KEY).len(), 1, "a key stays");
 }
 
 pub(crate) fn what_is_signed_verifies(lab: &Lab<'_>) {
@@ -72,15 +80,13 @@ pub(crate) fn attributes_are_a_signers(lab: &Lab<'_>) {
         Attribute::Id(signer.id().as_bytes().to_vec()),
         Attribute::Label(b"the signer".to_vec()),
     ] {
-        let has = beside.get_attributes(key, &[attribute.attribute_type()]).unwrap();
-        assert_eq!(has.first(), Some(&attribute));
+        has(lab, &beside, key, &attribute);
     }
-    let allowed = beside.get_attributes(key, &[AttributeType::AllowedMechanisms]).unwrap();
-    assert!(matches!(allowed.first(), Some(Attribute::AllowedMechanisms(list)) if list.len() == 1));
+    has_one_mechanism(lab, &beside, key);
 }
 
 pub(crate) fn a_signer_and_a_key_share_a_login(lab: &Lab<'_>) {
-    let _key = lab.generate(Scheme::A256Kw);
+    let _key = lab.generate(lab.scheme());
     let silent = Counting::new("000000");
     let made = lab.driver.generate_signer(&lab.uri, &access(&silent), fresh_id(), "the signer").unwrap();
     let opened = lab.driver.open_signer(&lab.uri, &access(&silent), made.id()).unwrap();
@@ -90,7 +96,7 @@ pub(crate) fn a_signer_and_a_key_share_a_login(lab: &Lab<'_>) {
 
 pub(crate) fn a_signer_survives_logout(lab: &Lab<'_>) {
     let signer = generate(lab, fresh_id());
-    lab.beside().logout().unwrap();
+    lab.lose_login();
     signer.sign(&Digest::of(b"text")).unwrap();
     assert_eq!(lab.pin.asked(), 2);
 }
@@ -106,7 +112,7 @@ pub(crate) fn a_planted_public_key_signs_nothing(lab: &Lab<'_>) {
 
     let p256 = Attribute::EcParams(vec![0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]);
     let public = [Attribute::Token(true), Attribute::Id(signer.id().as_bytes().to_vec()), p256];
-    beside.generate_key_pair(&Mechanism::EccKeyPairGen, &public, &[Attribute::Token(false)]).unwrap();
+    beside.generate_key_pair(&Mechanism::EccKeyPairGen, &public, &[Attribute::Token(true)]).unwrap();
     let planted = open(lab, signer.id()).unwrap();
     assert_ne!(planted.public_key(), signer.public_key());
     let outcome = planted.sign(&Digest::of(b"text"));
