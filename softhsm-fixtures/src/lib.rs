@@ -22,7 +22,7 @@ mod softhsm;
 mod tpm;
 
 pub use fault::{Action, At, Call, Faults};
-pub use process::in_own_process;
+pub use process::{in_own_process, in_own_processes};
 
 use daemon::Daemon;
 use std::{

@@ -8,6 +8,7 @@
 mod access;
 mod admin;
 mod anchors;
+mod capabilities;
 mod faults;
 mod fork;
 mod hosted;
