@@ -62,6 +62,9 @@ pub(super) fn make_by(
     let mut last = Fault { function: "C_GenerateKey", rv: RvError::MechanismInvalid };
     for strictness in Strictness::ALL {
         let template = template(strictness);
+        if strictness == Strictness::WithoutPublicUsages && template.public.is_none() {
+            continue;
+        }
         match generate(session, &template) {
             Ok(key) => return Ok(Made { key, template, strictness }),
             Err(fault) => last = fault,
@@ -135,19 +138,32 @@ pub(super) fn read(
     session.attribute(object, kind)
 }
 
-/// Whether the handle is that of the object with this id.
-pub(super) fn has_id(session: &Session, object: ObjectHandle, id: &[u8]) -> Result<bool, Fault> {
-    Ok(matches!(read(session, object, AttributeType::Id)?, Some(Attribute::Id(is)) if is == id))
+/// Whether another object has this handle, too, and is the one that answers to it. An id that cannot be read, or is read
+/// wrongly, is not enough to say so.
+pub(super) fn is_anothers(session: &Session, object: ObjectHandle, id: &[u8]) -> Result<bool, Fault> {
+    match read(session, object, AttributeType::Id) {
+        Ok(Some(Attribute::Id(is))) if is != id => {
+            let all = find_all(session, &[Attribute::Token(true)])?;
+            Ok(all.iter().filter(|one| **one == object).count() > 1)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// That the new key's handle is its own.
 pub(super) fn is_its_own(session: &Session, made: &Made) -> Result<(), TokenError> {
-    if has_id(session, made.key, template::id_in(&made.template.key))? { Ok(()) } else { Err(two_objects()) }
+    if is_anothers(session, made.key, template::id_in(&made.template.key))? {
+        return Err(two_objects());
+    }
+    Ok(())
 }
 
 /// Destroys an object that has this id, and no other.
 pub(super) fn destroy(session: &Session, object: ObjectHandle, id: &[u8]) -> Result<(), Failure> {
-    if has_id(session, object, id)? { Ok(session.destroy(object)?) } else { Err(two_objects().into()) }
+    if is_anothers(session, object, id)? {
+        return Err(two_objects().into());
+    }
+    Ok(session.destroy(object)?)
 }
 
 /// The label of an object, empty where it has none.

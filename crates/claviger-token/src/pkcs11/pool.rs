@@ -502,9 +502,8 @@ impl Pool {
         let mut found = kek::find_all(session, &query.template)?;
         match (found.pop(), found.len()) {
             (Some(key), 0) => match template::id_in(&query.template) {
-                [] => Ok(Some(key)),
-                id if kek::has_id(session, key, id)? => Ok(Some(key)),
-                _ => Err(two_objects()),
+                id if !id.is_empty() && kek::is_anothers(session, key, id)? => Err(two_objects()),
+                _ => Ok(Some(key)),
             },
             (None, _) => {
                 // Some modules say that the login stands when it does not, and it may be gone again by now.
