@@ -25,8 +25,9 @@ fn vendors<'a>(lab: &Lab<'a>, faults: &Faults, settings: ModuleSettings) -> Lab<
 fn renumber(faults: &Faults, functions: &[&'static str], standard: u64) {
     let rename = Action::Mechanism { vendor: VENDORS.into(), standard };
     let mut all: Vec<_> = functions.iter().map(|function| (*function, At::Every, rename)).collect();
-    for function in ["C_GenerateKey", "C_GenerateKeyPair"] {
-        all.push((function, At::Nth(1), Action::Return(CKR_ATTRIBUTE_TYPE_INVALID)));
+    // Of a pair, a template without the public half's usages is tried before that without the mechanisms.
+    for (function, call) in [("C_GenerateKey", 1), ("C_GenerateKeyPair", 1), ("C_GenerateKeyPair", 2)] {
+        all.push((function, At::Nth(call), Action::Return(CKR_ATTRIBUTE_TYPE_INVALID)));
     }
     faults.inject_all(&all);
 }
