@@ -73,6 +73,7 @@ macro_rules! home {
             new_sibling: siblings::a_sibling_is_made_without_a_second_pin;
             second_enrolment: siblings::a_second_enrolment_asks_for_no_pin;
             destroyed_sibling: siblings::a_destroyed_sibling_is_gone_and_the_other_stays;
+            others_stay: siblings::what_is_made_and_destroyed_is_never_anothers;
             anchors: anchors::what_was_written_is_read;
             cut_anchor_write: anchors::a_cut_write_leaves_both_and_the_next_one_tidies_up;
             anchors_survive_logout: anchors::a_lost_login_hides_nothing;

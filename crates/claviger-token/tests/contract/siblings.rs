@@ -4,6 +4,7 @@ use crate::lab::{CONTEXT, Counting, Lab, access, fresh, key, objects};
 use claviger_token::{NewKek, NewKey, TokenError, Unwrapped};
 use claviger_types::{OsEntropy, RecipientId, Scheme};
 use cryptoki::object::ObjectClass;
+use softhsm_fixtures::Provider;
 
 pub(crate) fn a_sibling_is_found_without_a_second_pin(lab: &Lab<'_>) {
     let first = lab.generate(lab.scheme());
@@ -138,6 +139,28 @@ pub(crate) fn a_destroyed_sibling_is_gone_and_the_other_stays(lab: &Lab<'_>) {
     let cek = fresh();
     assert!(key(&first, &first.wrap(&cek, CONTEXT).unwrap()).same_as(&cek));
     assert_eq!(lab.pin.asked(), 1);
+}
+
+/// After one was destroyed, tpm2-pkcs11 gives the next key a handle that another has. It may then say that it cannot make
+/// one, but the other stays.
+pub(crate) fn what_is_made_and_destroyed_is_never_anothers(lab: &Lab<'_>) {
+    let first = lab.generate(lab.scheme());
+    let keeper = lab.generate(lab.scheme());
+    let cek = fresh();
+    let wrapped = keeper.wrap(&cek, CONTEXT).unwrap();
+    first.destroy_key().unwrap();
+    drop(first);
+    for _ in 0..3 {
+        match lab.try_generate(Some(lab.scheme())) {
+            Ok((next, _)) => next.destroy_key().unwrap(),
+            Err(error) => {
+                assert_eq!(lab.instance.provider(), Provider::Tpm, "{error}");
+                assert!(error.to_string().contains("two objects have one handle"), "{error}");
+            }
+        }
+        assert!(key(&keeper, &wrapped).same_as(&cek));
+    }
+    assert!(key(&lab.open(&keeper).unwrap(), &wrapped).same_as(&cek));
 }
 
 /// Without the login a search shows no private key. That must not pass for its absence.
