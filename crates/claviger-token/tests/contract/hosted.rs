@@ -1,10 +1,6 @@
 //! The same with the module in a process of its own, and what only such a process has: crashes, ends, a sandbox.
 
-use crate::{
-    access,
-    lab::{CONTEXT, Lab, fresh, key},
-    siblings, signers, wrapping,
-};
+use crate::lab::{CONTEXT, Lab, fresh, key};
 use claviger_token::{
     Access, Driver as _, ModuleSpec, PinPrompt, PinSource, TokenError,
     host::{Deadlines, HostDriver, HostSpec, Sandbox, serve},
@@ -53,30 +49,12 @@ fn child() {
     }
 }
 
-/// One test per line, as `contract!` has them.
-macro_rules! hosted {
-    ($provider_name:ident = $provider:ident { $($name:ident: $($function:ident)::+ $(($scheme:ident))?;)+ }) => {
-        mod $provider_name {
-            use super::*;
-
-            $(
-                #[test]
-                fn $name() {
-                    if !softhsm_fixtures::Provider::$provider.is_for_this_user() {
-                        return;
-                    }
-                    let test = concat!(module_path!(), "::", stringify!($name));
-                    softhsm_fixtures::in_own_process(test, softhsm_fixtures::Provider::$provider, |instance| {
-                        let (lab, _driver) = Lab::hosted(instance);
-                        $($function)::+(&lab, $(Scheme::$scheme,)?);
-                    });
-                }
-            )+
-        }
-    };
+/// With the module in a process of its own.
+fn lab(instance: &Instance) -> Lab<'_> {
+    Lab::hosted(instance).0
 }
 
-hosted! { softhsm = SoftHsm {
+contract! { softhsm = SoftHsm by crate::hosted::lab {
     a256kw_round_trip: wrapping::round_trip(A256Kw);
     a256gcm_round_trip: wrapping::round_trip(A256Gcm);
     ecdh_round_trip: wrapping::round_trip(EcdhEsA256Kw);
@@ -94,18 +72,18 @@ hosted! { softhsm = SoftHsm {
     siblings: siblings::a_sibling_is_found_without_a_second_pin;
     missing_sibling: siblings::a_sibling_that_is_not_there_is_missing;
     signer: signers::what_is_signed_verifies;
-    killed: a_killed_process_costs_one_error;
-    crashes: each_crash_costs_one_error_and_no_pin_twice;
-    crash_at_login: a_pin_that_met_a_crash_is_not_given_again;
-    refused_pin: a_refused_pin_stays_refused_whatever_process_asks;
-    crash_loop: a_module_that_always_crashes_is_started_less_and_less_often;
-    hangs: a_module_that_hangs_is_ended;
-    losses: what_is_lost_underneath_is_put_back;
-    ended: what_was_ended_starts_anew;
-    sandbox: the_module_can_do_little;
+    killed: hosted::a_killed_process_costs_one_error;
+    crashes: hosted::each_crash_costs_one_error_and_no_pin_twice;
+    crash_at_login: hosted::a_pin_that_met_a_crash_is_not_given_again;
+    refused_pin: hosted::a_refused_pin_stays_refused_whatever_process_asks;
+    crash_loop: hosted::a_module_that_always_crashes_is_started_less_and_less_often;
+    hangs: hosted::a_module_that_hangs_is_ended;
+    losses: hosted::what_is_lost_underneath_is_put_back;
+    ended: hosted::what_was_ended_starts_anew;
+    sandbox: hosted::the_module_can_do_little;
 } }
 
-hosted! { kryoptic = Kryoptic {
+contract! { kryoptic = Kryoptic by crate::hosted::lab {
     a256kw_round_trip: wrapping::round_trip(A256Kw);
     a256gcm_round_trip: wrapping::round_trip(A256Gcm);
     ecdh_round_trip: wrapping::round_trip(EcdhEsA256Kw);
@@ -118,23 +96,23 @@ hosted! { kryoptic = Kryoptic {
     list: access::list_shows_what_selects;
     siblings: siblings::a_sibling_is_found_without_a_second_pin;
     signer: signers::what_is_signed_verifies;
-    killed: a_killed_process_costs_one_error;
+    killed: hosted::a_killed_process_costs_one_error;
 } }
 
-hosted! { tpm = Tpm {
+contract! { tpm = Tpm by crate::hosted::lab {
     oaep_round_trip: wrapping::round_trip(RsaOaepSha256);
     oaep_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(RsaOaepSha256);
     oaep_serves_threads: wrapping::threads_do_not_disturb_each_other(RsaOaepSha256);
     absent_token: access::an_absent_token_names_those_present;
 } }
 
-hosted! { p11kit = P11Kit {
+contract! { p11kit = P11Kit by crate::hosted::lab {
     oaep_sha1_round_trip: wrapping::round_trip(RsaOaepSha1);
     oaep_sha1_serves_threads: wrapping::threads_do_not_disturb_each_other(RsaOaepSha1);
     absent_token: access::an_absent_token_names_those_present;
 } }
 
-hosted! { opencryptoki = OpenCryptoki {
+contract! { opencryptoki = OpenCryptoki by crate::hosted::lab {
     oaep_round_trip: wrapping::round_trip(RsaOaepSha256);
     oaep_refuses_changed_blobs: wrapping::changed_blobs_are_corrupt(RsaOaepSha256);
     oaep_serves_threads: wrapping::threads_do_not_disturb_each_other(RsaOaepSha256);
@@ -151,7 +129,7 @@ fn faulty<'a>(lab: &Lab<'a>, deadlines: Deadlines) -> (Lab<'a>, HostDriver, Faul
 }
 
 /// In whatever function the C code dies, and however: one call fails and says how, and the next one works.
-fn each_crash_costs_one_error_and_no_pin_twice(lab: &Lab<'_>) {
+pub(crate) fn each_crash_costs_one_error_and_no_pin_twice(lab: &Lab<'_>) {
     let (lab, driver, faults) = faulty(lab, Deadlines::default());
     let token = lab.generate(Scheme::A256Kw);
     let cek = fresh();
@@ -176,7 +154,7 @@ fn each_crash_costs_one_error_and_no_pin_twice(lab: &Lab<'_>) {
 }
 
 /// Whether the crash cost a try, nobody knows. So nothing that has the PIN at hand gives it once more.
-fn a_pin_that_met_a_crash_is_not_given_again(lab: &Lab<'_>) {
+pub(crate) fn a_pin_that_met_a_crash_is_not_given_again(lab: &Lab<'_>) {
     let (lab, driver, faults) = faulty(lab, Deadlines::default());
     faults.inject("C_Login", At::Every, Action::Segv);
     let recipient = RecipientId::random(&OsEntropy).unwrap();
@@ -208,7 +186,7 @@ impl PinSource for Changed {
     }
 }
 
-fn a_refused_pin_stays_refused_whatever_process_asks(lab: &Lab<'_>) {
+pub(crate) fn a_refused_pin_stays_refused_whatever_process_asks(lab: &Lab<'_>) {
     let (lab, driver) = Lab::hosted(lab.instance);
     let it = lab.generate(Scheme::A256Kw).describe().clone();
     driver.end();
@@ -224,7 +202,7 @@ fn a_refused_pin_stays_refused_whatever_process_asks(lab: &Lab<'_>) {
     }
 }
 
-fn a_module_that_always_crashes_is_started_less_and_less_often(lab: &Lab<'_>) {
+pub(crate) fn a_module_that_always_crashes_is_started_less_and_less_often(lab: &Lab<'_>) {
     let (lab, driver, faults) = faulty(lab, Deadlines::default());
     faults.inject("C_GetSlotList", At::Every, Action::Abort);
     let (mut crashed, mut refused) = (0, 0);
@@ -245,7 +223,7 @@ fn a_module_that_always_crashes_is_started_less_and_less_often(lab: &Lab<'_>) {
     assert!(!lab.driver.list().unwrap().is_empty());
 }
 
-fn a_module_that_hangs_is_ended(lab: &Lab<'_>) {
+pub(crate) fn a_module_that_hangs_is_ended(lab: &Lab<'_>) {
     let deadlines = Deadlines { call: Duration::from_secs(2), ..Deadlines::default() };
     let (lab, driver, faults) = faulty(lab, deadlines);
     let token = lab.generate(Scheme::A256Kw);
@@ -261,7 +239,7 @@ fn a_module_that_hangs_is_ended(lab: &Lab<'_>) {
     assert!(key(&token, &wrapped).same_as(&cek));
 }
 
-fn what_is_lost_underneath_is_put_back(lab: &Lab<'_>) {
+pub(crate) fn what_is_lost_underneath_is_put_back(lab: &Lab<'_>) {
     let (lab, _driver, faults) = faulty(lab, Deadlines::default());
     let token = lab.generate(Scheme::A256Kw);
     let cek = fresh();
@@ -282,7 +260,7 @@ fn what_is_lost_underneath_is_put_back(lab: &Lab<'_>) {
 }
 
 /// As at `lock`: the process is gone when the call returns, and nothing is asked of the module for it.
-fn what_was_ended_starts_anew(lab: &Lab<'_>) {
+pub(crate) fn what_was_ended_starts_anew(lab: &Lab<'_>) {
     let (lab, driver, faults) = faulty(lab, Deadlines::default());
     let token = lab.generate(Scheme::A256Kw);
     let cek = fresh();
@@ -302,7 +280,7 @@ fn what_was_ended_starts_anew(lab: &Lab<'_>) {
 
 /// A module that was taken over reaches neither other programs, nor files, nor networks, nor other processes; without the
 /// sandbox it reaches them all, so it is the sandbox that holds.
-fn the_module_can_do_little(lab: &Lab<'_>) {
+pub(crate) fn the_module_can_do_little(lab: &Lab<'_>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let file = elsewhere.path().join("file");
@@ -356,7 +334,7 @@ fn the_module_can_do_little(lab: &Lab<'_>) {
 }
 
 /// The process is killed from outside: one error, and then all is as it was, with a PIN anew.
-fn a_killed_process_costs_one_error(lab: &Lab<'_>) {
+pub(crate) fn a_killed_process_costs_one_error(lab: &Lab<'_>) {
     let (hosted, driver) = Lab::hosted(lab.instance);
     let token = hosted.generate(Scheme::A256Kw);
     let signer = hosted

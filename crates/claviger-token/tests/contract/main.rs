@@ -5,6 +5,35 @@
 // Test code outside of #[test] functions, which clippy.toml does not recognise as such.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+/// One test per line, in a module per provider: `name: function(arguments)` or `name: function`. What only root can have is
+/// tested as root only. `by` says how its token is reached: without it, with the module in this process.
+macro_rules! contract {
+    ($provider_name:ident = $provider:ident { $($tests:tt)+ }) => {
+        contract! { $provider_name = $provider by crate::lab::Lab::new { $($tests)+ } }
+    };
+    ($provider_name:ident = $provider:ident by $lab:path {
+        $($name:ident: $($function:ident)::+ $(($argument:expr))?;)+
+    }) => {
+        mod $provider_name {
+            #[allow(unused_imports)]
+            use claviger_types::Scheme::{A256Gcm, A256Kw, EcdhEsA256Kw, RsaOaepSha1, RsaOaepSha256};
+
+            $(
+                #[test]
+                fn $name() {
+                    if !softhsm_fixtures::Provider::$provider.is_for_this_user() {
+                        return;
+                    }
+                    let test = concat!(module_path!(), "::", stringify!($name));
+                    softhsm_fixtures::in_own_process(test, softhsm_fixtures::Provider::$provider, |instance| {
+                        crate::$($function)::+(&$lab(instance), $($argument)?);
+                    });
+                }
+            )+
+        }
+    };
+}
+
 mod access;
 mod admin;
 mod anchors;
@@ -21,30 +50,6 @@ mod siblings;
 mod signers;
 mod vendors;
 mod wrapping;
-
-/// One test per line, in a module per provider: `name: function(arguments)` or `name: function`. What only root can have is
-/// tested as root only.
-macro_rules! contract {
-    ($provider_name:ident = $provider:ident { $($name:ident: $($function:ident)::+ $(($argument:expr))?;)+ }) => {
-        mod $provider_name {
-            #[allow(unused_imports)]
-            use claviger_types::Scheme::{A256Gcm, A256Kw, EcdhEsA256Kw, RsaOaepSha1, RsaOaepSha256};
-
-            $(
-                #[test]
-                fn $name() {
-                    if !softhsm_fixtures::Provider::$provider.is_for_this_user() {
-                        return;
-                    }
-                    let test = concat!(module_path!(), "::", stringify!($name));
-                    softhsm_fixtures::in_own_process(test, softhsm_fixtures::Provider::$provider, |instance| {
-                        crate::$($function)::+(&crate::lab::Lab::new(instance), $($argument)?);
-                    });
-                }
-            )+
-        }
-    };
-}
 
 /// What every module that may be a home does, under the scheme that the driver prefers there; then what is its own.
 macro_rules! home {
