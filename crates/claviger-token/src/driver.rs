@@ -63,6 +63,11 @@ pub trait Driver: Send + Sync {
 
     /// Opens the place for anchors on the token that fits the URI.
     fn open_anchors(&self, uri: &Uri, access: &Access) -> Result<Arc<dyn AnchorSlot>, TokenError>;
+
+    /// What of the sandbox around the module this kernel does not enforce; `None` where it has no process of its own.
+    fn unenforced(&self) -> Result<Option<Vec<String>>, TokenError> {
+        Ok(None)
+    }
 }
 
 /// A KEK as whoever looks after its token sees it: a [`Token`] that can be tested and destroyed.

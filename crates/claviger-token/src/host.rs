@@ -12,6 +12,7 @@
 
 mod channel;
 mod client;
+mod eager;
 mod frame;
 mod objects;
 mod process;

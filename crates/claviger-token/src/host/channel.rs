@@ -4,6 +4,7 @@
 //! for the others what is theirs.
 
 use super::{
+    eager::Eager,
     frame::{self, Frames},
     wire::{Ask, Reply, Request, Told},
 };
@@ -40,7 +41,7 @@ pub(super) struct Channel {
 }
 
 struct Reader {
-    frames: Frames<UnixStream>,
+    frames: Frames<Eager>,
     // What the stream was last told to wait for.
     patience: Option<Duration>,
 }
@@ -59,7 +60,7 @@ impl Channel {
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
         Ok(Self {
             writer: Mutex::new(stream.try_clone()?),
-            reader: Mutex::new(Reader { frames: Frames::new(stream), patience: None }),
+            reader: Mutex::new(Reader { frames: Frames::new(Eager(stream)), patience: None }),
             inbox: Mutex::default(),
             changed: Condvar::new(),
         })
@@ -126,7 +127,7 @@ impl Reader {
         if !self.patience.is_some_and(near) {
             // Zero would mean for ever.
             let patience = within.saturating_add(within / 8).max(Duration::from_millis(1));
-            self.frames.stream.set_read_timeout(Some(patience))?;
+            self.frames.stream.0.set_read_timeout(Some(patience))?;
             self.patience = Some(patience);
         }
         self.frames.next()

@@ -36,11 +36,6 @@ impl HostDriver {
         self.process.end();
     }
 
-    /// What of the child's sandbox this kernel does not enforce. Starts the child if need be.
-    pub fn unenforced(&self) -> Result<Vec<String>, TokenError> {
-        Ok(self.process.running()?.unenforced.clone())
-    }
-
     /// The child's process id, while one runs.
     pub fn id(&self) -> Option<u32> {
         self.process.id()
@@ -154,6 +149,11 @@ impl Driver for HostDriver {
             }
             (_, running) => Err(self.process.spoke_nonsense(&running)),
         }
+    }
+
+    /// Starts the child if need be.
+    fn unenforced(&self) -> Result<Option<Vec<String>>, TokenError> {
+        Ok(Some(self.process.running()?.unenforced.clone()))
     }
 }
 

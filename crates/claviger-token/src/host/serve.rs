@@ -4,6 +4,7 @@
 //! others wait for it.
 
 use super::{
+    eager::Eager,
     frame::{self, Frames},
     objects::Objects,
     sandbox,
@@ -39,7 +40,7 @@ thread_local! {
 /// Everything that the process may do is given up before the module is loaded (`sandbox`), for the calling thread and all that
 /// it starts: call it from the first thread of a process that does nothing else.
 pub fn serve(socket: UnixStream) -> io::Result<()> {
-    let mut reader = Frames::new(socket.try_clone()?);
+    let mut reader = Frames::new(Eager(socket.try_clone()?));
     let Some(Request { number, ask: Ask::Hello { version, module, sandbox } }) = read(&mut reader)? else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "no hello"));
     };
@@ -72,13 +73,13 @@ pub fn close_inherited() {
     let _ = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
 }
 
-fn read(reader: &mut Frames<UnixStream>) -> io::Result<Option<Request>> {
+fn read(reader: &mut Frames<Eager>) -> io::Result<Option<Request>> {
     let Some(body) = reader.next()? else { return Ok(None) };
     codec::from_slice(&body).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 struct Server {
-    reader: Mutex<Frames<UnixStream>>,
+    reader: Mutex<Frames<Eager>>,
     line: Arc<Line>,
     objects: Objects,
     // Threads that read or wait to.

@@ -64,10 +64,26 @@ pub(crate) fn look_into(checks: &mut Checks, path: &Path, context: &Context) -> 
         }
     };
     checks.ok(NAME, path.to_string_lossy());
+    sandbox(checks, path, context);
     if tokens.is_empty() {
         no_tokens(checks, family);
     }
     Some(tokens)
+}
+
+/// Whether a module with a process of its own is held there as it is meant to be.
+fn sandbox(checks: &mut Checks, path: &Path, context: &Context) {
+    const NAME: &str = "sandbox";
+    let unenforced = context.driver(path).and_then(|driver| Ok(driver.unenforced()?));
+    match checks.need(NAME, unenforced).flatten() {
+        None => {}
+        Some(missing) if missing.is_empty() => {
+            checks.ok(NAME, "the module runs in a process that can do little");
+        }
+        Some(missing) => {
+            checks.warn(NAME, missing.join("; "), "use a newer kernel; the rest of the sandbox holds");
+        }
+    }
 }
 
 /// Whether the file is a library for this program; else what it is, and what to do.
