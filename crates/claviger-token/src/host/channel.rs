@@ -53,6 +53,10 @@ struct Inbox {
     next: u64,
     // Whether one of those who wait reads.
     read: bool,
+    // Those who answer a question of the child's, as by asking a person, and when the last of them had done so. Others may
+    // wait in the child for that, and are not late meanwhile.
+    answering: usize,
+    answered: Option<Instant>,
     closed: Option<Closed>,
 }
 
@@ -154,10 +158,29 @@ impl Exchange<'_> {
         self.channel.send(self.number, ask)
     }
 
+    /// Finds the answer to a question of the child's, for which nobody is late.
+    pub(super) fn answering<T>(&self, find: impl FnOnce() -> T) -> T {
+        struct Answering<'a>(&'a Channel);
+
+        impl Drop for Answering<'_> {
+            fn drop(&mut self) {
+                let mut inbox = self.0.inbox();
+                inbox.answering -= 1;
+                inbox.answered = Some(Instant::now());
+                drop(inbox);
+                self.0.changed.notify_all();
+            }
+        }
+
+        self.channel.inbox().answering += 1;
+        let _answering = Answering(self.channel);
+        find()
+    }
+
     /// The next reply. One that does not come in time closes the channel for all.
     pub(super) fn told(&self, within: Duration) -> Result<Told, Closed> {
         let channel = self.channel;
-        let deadline = Instant::now() + within;
+        let begun = Instant::now();
         let mut inbox = channel.inbox();
         loop {
             if let Some(told) = inbox.waiting.get_mut(&self.number).and_then(VecDeque::pop_front) {
@@ -166,14 +189,17 @@ impl Exchange<'_> {
             if let Some(closed) = inbox.closed {
                 return Err(closed);
             }
-            let rest = deadline.saturating_duration_since(Instant::now());
+            let now = Instant::now();
+            let since =
+                if inbox.answering > 0 { now } else { inbox.answered.map_or(begun, |end| end.max(begun)) };
+            let rest = (since + within).saturating_duration_since(now);
+            if rest.is_zero() {
+                drop(inbox);
+                return Err(channel.close(Closed::Late));
+            }
             if inbox.read {
                 let waited = channel.changed.wait_timeout(inbox, rest);
                 inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
-                if rest.is_zero() {
-                    drop(inbox);
-                    return Err(channel.close(Closed::Late));
-                }
                 continue;
             }
             inbox.read = true;
@@ -181,8 +207,12 @@ impl Exchange<'_> {
             let read = channel.read_one(rest);
             inbox = channel.inbox();
             inbox.read = false;
-            if let Err(closed) = read {
-                inbox.closed.get_or_insert(closed);
+            match read {
+                // Whether that is too late is seen above.
+                Ok(()) | Err(Closed::Late) => {}
+                Err(closed) => {
+                    inbox.closed.get_or_insert(closed);
+                }
             }
             channel.changed.notify_all();
         }

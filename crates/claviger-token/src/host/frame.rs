@@ -54,7 +54,9 @@ impl<R: Read> Frames<R> {
         let held = self.held().len().min(length);
         if let Some((from_buffer, from_stream)) = body.split_at_mut_checked(held) {
             self.take(from_buffer);
-            self.stream.read_exact(from_stream)?;
+            // A frame that stops in its middle is the end of all: what was read of it is gone.
+            let cut = |error: io::Error| io::Error::new(io::ErrorKind::UnexpectedEof, error);
+            self.stream.read_exact(from_stream).map_err(cut)?;
         }
         Ok(Some(body))
     }

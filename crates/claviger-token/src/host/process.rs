@@ -83,7 +83,9 @@ struct State {
     // Ends that came soon after each other.
     ends: u32,
     last_end: Option<Instant>,
-    // It ended while it had a PIN: whether that cost a try, nobody knows.
+    // The last that was ended on purpose.
+    ended: u64,
+    // One ended by itself while it had a PIN: whether that cost a try, nobody knows.
     ended_with_pin: bool,
 }
 
@@ -128,7 +130,8 @@ impl Process {
     pub(super) fn crashed(&self, running: &Running, closed: Closed, had_pin: bool) -> TokenError {
         let status = running.end();
         let mut state = self.state();
-        state.ended_with_pin |= had_pin;
+        // What was ended on purpose has cost no try that nobody knows of.
+        state.ended_with_pin |= had_pin && running.generation > state.ended;
         if state.running.as_ref().is_some_and(|now| now.generation == running.generation) {
             state.running = None;
             state.count_an_end();
@@ -168,6 +171,7 @@ impl Process {
         if let Some(running) = state.running.take() {
             running.end();
         }
+        state.ended = state.generation;
         (state.ends, state.last_end, state.ended_with_pin) = (0, None, false);
     }
 

@@ -86,7 +86,7 @@ fn exchange(
             Told::Failed(error) => return Err(Failure::Told(error)),
             Told::PinWanted(prompt) => {
                 let asker = asker.filter(|_| *pins < MOST_PINS).ok_or(Closed::Nonsense)?;
-                let answer = match asker.pin(&prompt, process) {
+                let answer = match exchange.answering(|| asker.pin(&prompt, process)) {
                     Ok(pin) => {
                         *pins += 1;
                         Ask::Pin(Secret::of_pin(&pin))

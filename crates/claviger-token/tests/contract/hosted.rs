@@ -80,6 +80,7 @@ contract! { softhsm = SoftHsm by crate::hosted::lab {
     hangs: hosted::a_module_that_hangs_is_ended;
     losses: hosted::what_is_lost_underneath_is_put_back;
     ended: hosted::what_was_ended_starts_anew;
+    ended_at_prompt: hosted::what_was_ended_at_the_prompt_asks_again;
     sandbox: hosted::the_module_can_do_little;
 } }
 
@@ -276,6 +277,31 @@ pub(crate) fn what_was_ended_starts_anew(lab: &Lab<'_>) {
     let second = driver.id().unwrap();
     drop((token, driver, lab));
     assert!(!Path::new(&format!("/proc/{second}")).exists());
+}
+
+/// `lock`, while somebody is asked for the PIN.
+struct EndedMeanwhile(HostDriver, AtomicUsize);
+
+impl PinSource for EndedMeanwhile {
+    fn pin(&self, _: &PinPrompt) -> Result<Pin, TokenError> {
+        if self.1.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.0.end();
+        }
+        Ok(Pin::new(SecretBytes::copy_of(softhsm_fixtures::PIN.as_bytes())))
+    }
+}
+
+pub(crate) fn what_was_ended_at_the_prompt_asks_again(lab: &Lab<'_>) {
+    let (lab, driver) = Lab::hosted(lab.instance);
+    let it = lab.generate(Scheme::A256Kw).describe().clone();
+    driver.end();
+    let pin = Arc::new(EndedMeanwhile(driver.clone(), AtomicUsize::new(0)));
+    let access = Access { pin: Arc::clone(&pin) as _, entropy: Arc::new(OsEntropy) };
+    let open = || lab.driver.open(&lab.uri, &access, it.recipient, it.scheme, &it.profile);
+    let outcome = open();
+    assert!(matches!(outcome, Err(TokenError::ModuleCrashed { .. })), "{outcome:?}");
+    open().unwrap();
+    assert_eq!(pin.1.load(Ordering::SeqCst), 2);
 }
 
 /// A module that was taken over reaches neither other programs, nor files, nor networks, nor other processes; without the

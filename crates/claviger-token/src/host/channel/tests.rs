@@ -106,3 +106,29 @@ fn an_end_a_silence_and_nonsense_are_told_apart() {
     closes(Closed::Nonsense, LONG, raw(&[0xff; 4]));
     closes(Closed::Ended, LONG, raw(&[0, 0, 0, 9, 1]));
 }
+
+/// One is asked for a PIN and takes long over it; another waits in the child for that login.
+#[test]
+fn nobody_is_late_while_somebody_is_asked() {
+    const SHORT: Duration = Duration::from_millis(30);
+    let (channel, mut child) = pair();
+    let (asked, waits) = (channel.ask(Ask::List).unwrap(), channel.ask(Ask::List).unwrap());
+    let (first, second) = (hear(&mut child).number, hear(&mut child).number);
+    thread::scope(|scope| {
+        let (begun, beginning) = std::sync::mpsc::channel();
+        scope.spawn(move || {
+            asked.answering(|| {
+                begun.send(()).unwrap();
+                thread::sleep(8 * SHORT);
+                asked.say(Ask::List).unwrap();
+            });
+            assert!(matches!(asked.told(LONG), Ok(Told::Done)));
+        });
+        beginning.recv().unwrap();
+        scope.spawn(move || assert!(matches!(waits.told(SHORT), Ok(Told::Was(true)))));
+        assert_eq!(hear(&mut child).number, first);
+        reply(&mut child, first, Told::Done);
+        reply(&mut child, second, Told::Was(true));
+    });
+    assert_eq!(channel.ask(Ask::List).unwrap().told(SHORT).unwrap_err(), Closed::Late);
+}
