@@ -127,7 +127,7 @@ impl Faults {
     }
 
     /// What [`Action::Intrude`] tries: `exec PATH`, `read PATH`, `write PATH`, `connect PORT`, `datagram PORT`,
-    /// `signal PID`.
+    /// `signal PID`, `fork ONCE`.
     pub fn targets(&self, attempts: &[String]) {
         let path = self.control.with_extension("targets");
         fs::write(&path, attempts.join("\n")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,6 +1,6 @@
 //! What a module might try that was taken over, each attempt named by a line of the file `CONTROL.targets`: `exec PATH`,
-//! `read PATH`, `write PATH`, `connect PORT` and `datagram PORT` (on the loopback), `signal PID`. How each ended is a line of `CONTROL.intruded`:
-//! the same with `: done` or `: ` and the system's refusal.
+//! `read PATH`, `write PATH`, `connect PORT` and `datagram PORT` (on the loopback), `signal PID`, `fork ONCE`. How each ended
+//! is a line of `CONTROL.intruded`: the same with `: done` or `: ` and the system's refusal.
 
 use crate::{give_up, state::control_file};
 use std::{
@@ -45,7 +45,29 @@ fn attempt(line: &str) -> io::Result<()> {
         Some(("signal", id)) => {
             signal(id.parse().unwrap_or_else(|_| give_up(&format!("no process: {line}"))))
         }
+        Some(("fork", _)) => fork(),
         _ => give_up(&format!("no such attempt: {line}")),
+    }
+}
+
+/// A child that only ends.
+#[allow(unsafe_code)]
+fn fork() -> io::Result<()> {
+    unsafe extern "C" {
+        fn fork() -> i32;
+        fn _exit(status: i32) -> !;
+        fn waitpid(id: i32, status: *mut i32, options: i32) -> i32;
+    }
+    // SAFETY: the C library's functions of these signatures; the child calls nothing but `_exit`, which may be called there.
+    unsafe {
+        match fork() {
+            0 => _exit(0),
+            id if id > 0 => {
+                waitpid(id, std::ptr::null_mut(), 0);
+                Ok(())
+            }
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 }
 

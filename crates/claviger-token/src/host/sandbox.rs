@@ -96,8 +96,9 @@ pub(super) fn enter(sandbox: &Sandbox, module: &Path) -> Result<Vec<String>, Str
             unenforced.push("the kernel has no Landlock: the module may touch every file".to_owned());
         }
     }
-    let filter = filter(sandbox.network)?;
-    seccompiler::apply_filter(&filter).map_err(|error| format!("seccomp: {error}"))?;
+    for filter in [no_clone3()?, filter(sandbox.network)?] {
+        seccompiler::apply_filter(&filter).map_err(|error| format!("seccomp: {error}"))?;
+    }
     Ok(unenforced)
 }
 
@@ -227,6 +228,23 @@ const X32: Option<libc::c_long> = Some(0x4000_0000);
 #[cfg(not(target_arch = "x86_64"))]
 const X32: Option<libc::c_long> = None;
 
+/// What `clone3` is asked for lies in memory, where a filter cannot look. Told that there is no such call, the C library takes
+/// `clone`.
+fn no_clone3() -> Result<BpfProgram, String> {
+    let mut rules = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    rules.extend(X32.map(|x32| (libc::SYS_clone3 | x32, Vec::new())));
+    program(rules, libc::ENOSYS)
+}
+
+fn program(rules: BTreeMap<i64, Vec<SeccompRule>>, refusal: i32) -> Result<BpfProgram, String> {
+    let failed = |error: seccompiler::BackendError| format!("seccomp: {error}");
+    let refuse = SeccompAction::Errno(refusal.unsigned_abs());
+    let architecture = std::env::consts::ARCH.try_into().map_err(failed)?;
+    SeccompFilter::new(rules, SeccompAction::Allow, refuse, architecture)
+        .and_then(TryInto::try_into)
+        .map_err(failed)
+}
+
 fn filter(network: bool) -> Result<BpfProgram, String> {
     let failed = |error: seccompiler::BackendError| format!("seccomp: {error}");
     let argument = |index, operator, value| {
@@ -243,6 +261,11 @@ fn filter(network: bool) -> Result<BpfProgram, String> {
     for call in [libc::SYS_kill, libc::SYS_tgkill] {
         rules.insert(call, vec![argument(0, SeccompCmpOp::Ne, own)?]);
     }
+    // Threads, and no processes: one would keep what it has in memory when this one is ended.
+    let thread = libc::CLONE_THREAD.unsigned_abs().into();
+    rules.insert(libc::SYS_clone, vec![argument(0, SeccompCmpOp::MaskedEq(thread), 0)?]);
+    #[cfg(target_arch = "x86_64")]
+    rules.extend([(libc::SYS_fork, Vec::new()), (libc::SYS_vfork, Vec::new())]);
     let mut families = vec![libc::AF_PACKET, libc::AF_VSOCK, libc::AF_ALG];
     if !network {
         families.extend([libc::AF_INET, libc::AF_INET6]);
@@ -253,9 +276,5 @@ fn filter(network: bool) -> Result<BpfProgram, String> {
         let doubles: Vec<_> = rules.iter().map(|(call, rules)| (call | x32, rules.clone())).collect();
         rules.extend(doubles);
     }
-    let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let architecture = std::env::consts::ARCH.try_into().map_err(failed)?;
-    SeccompFilter::new(rules, SeccompAction::Allow, refuse, architecture)
-        .and_then(TryInto::try_into)
-        .map_err(failed)
+    program(rules, libc::EPERM)
 }

@@ -320,6 +320,7 @@ pub(crate) fn the_module_can_do_little(lab: &Lab<'_>) {
         format!("connect {}", listener.local_addr().unwrap().port()),
         format!("datagram {}", listener.local_addr().unwrap().port()),
         format!("signal {}", std::process::id()),
+        "fork once".to_owned(),
     ];
     let (confined, driver, faults) = faulty(lab, Deadlines::default());
     faults.targets(&attempts);
@@ -350,7 +351,11 @@ pub(crate) fn the_module_can_do_little(lab: &Lab<'_>) {
         intruded.iter().any(|(attempt, outcome)| attempt.starts_with(what) && outcome == "done")
     };
     assert!(done("connect") && done("datagram") && done("read") && done("write"), "{:?}", faults.intruded());
-    assert!(!done("exec") && !done("signal") && !done("read /proc"), "{:?}", faults.intruded());
+    assert!(
+        !done("exec") && !done("signal") && !done("fork") && !done("read /proc"),
+        "{:?}",
+        faults.intruded()
+    );
 
     faults.inject("C_GetSlotList", At::Nth(1), Action::Intrude);
     Pkcs11Driver::new(ModuleSpec::new(faults.module())).list().unwrap();
