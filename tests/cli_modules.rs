@@ -99,6 +99,24 @@ fn a_file_that_makes_no_sense_says_where() {
     world.line("list").fails(1, &["modules.toml", "line 3", "unknown field `proces`"]);
     modules(&world, world.token().module(), "process = \"mine\"\n");
     world.line("list").fails(1, &["unknown variant `mine`"]);
+    // What would be said in vain is not taken for said.
+    let again = format!("[[module]]\npath = \"{}\"\n", world.token().module().display());
+    for (more, says) in [
+        (again.as_str(), "stands in it twice"),
+        ("sandbox.network = true\n", "are for a process of its own"),
+        ("[module.env]\nA = \"b\"\n", "are for a process of its own"),
+        ("process = \"own\"\nsandbox.write = [\"~/tokens\"]\n", "`~/tokens` is no absolute path"),
+    ] {
+        modules(&world, world.token().module(), more);
+        world.line("list").fails(1, &["modules.toml", says]);
+    }
+    modules(&world, Path::new("libsofthsm2.so"), "");
+    world.line("list").fails(1, &["`libsofthsm2.so` is no absolute path"]);
+    // A link that leads nowhere would otherwise undo what stood behind it.
+    let file = world.config().with_file_name("modules.toml");
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("/nowhere/modules.toml", &file).unwrap();
+    world.line("list").fails(1, &["modules.toml"]);
 }
 
 /// However the command dies, and whatever the module is at: its process goes too.

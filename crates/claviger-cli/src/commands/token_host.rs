@@ -21,7 +21,5 @@ pub(crate) fn run() -> Result<(), CliError> {
     host::close_inherited();
     let failed = |source| CliError::file("use", std::path::Path::new("standard input"), source);
     let socket = input.as_fd().try_clone_to_owned().map_err(failed)?;
-    host::serve(socket.into()).map_err(failed)?;
-    // Without the module's own end, which may wait, or crash: what it had in memory ends with the process.
-    std::process::exit(0)
+    host::serve(socket.into()).map_err(failed)
 }

@@ -15,6 +15,7 @@ use claviger_token::{
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -71,11 +72,36 @@ impl ModulesConfig {
     pub(crate) fn beside(config: Option<&Path>) -> Result<Self, CliError> {
         let own = config.and_then(Path::parent).map(|directory| directory.join(FILE));
         for path in own.into_iter().chain([SYSTEM_MODULES.into()]) {
-            if path.exists() {
-                return Config::parse_as(&path, &read_text(&path)?);
+            // One that cannot be looked at is no reason to do without what it says.
+            let absent = path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+            if !absent {
+                let file: Self = Config::parse_as(&path, &read_text(&path)?)?;
+                let invalid = |problem| CliError::ConfigInvalid { path: path.clone(), line: None, problem };
+                return file.is_sensible().map(|()| file).map_err(invalid);
             }
         }
         Ok(Self::default())
+    }
+
+    /// What its shape does not show: that nothing is said in vain.
+    fn is_sensible(&self) -> Result<(), String> {
+        for (number, entry) in self.modules.iter().enumerate() {
+            let name = entry.path.display();
+            if self.modules.iter().take(number).any(|earlier| real(&earlier.path) == real(&entry.path)) {
+                return Err(format!("the module {name} stands in it twice"));
+            }
+            let granted = entry.sandbox.read.iter().chain(&entry.sandbox.write);
+            if let Some(path) = granted.chain([&entry.path]).find(|path| !path.is_absolute()) {
+                return Err(format!("`{}` is no absolute path", path.display()));
+            }
+            let confined = entry.sandbox != Sandbox::default() || !entry.env.is_empty();
+            if entry.process == Process::Shared && confined {
+                return Err(format!(
+                    "`sandbox` and `env` of the module {name} are for a process of its own: process = \"own\""
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The way to the tokens of the module at this path.
@@ -103,7 +129,6 @@ impl ModulesConfig {
 
     /// What it says of the module at this path, by whatever name.
     fn entry(&self, module: &Path) -> Option<&ModuleConfig> {
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let wanted = real(module);
         self.modules.iter().find(|entry| real(&entry.path) == wanted)
     }
@@ -118,4 +143,9 @@ impl ModulesConfig {
         });
         ModuleSpec { path: module.to_owned(), settings }
     }
+}
+
+/// The file that a path leads to.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

@@ -64,7 +64,7 @@ impl Channel {
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
         Ok(Self {
             writer: Mutex::new(stream.try_clone()?),
-            reader: Mutex::new(Reader { frames: Frames::new(Eager(stream)), patience: None }),
+            reader: Mutex::new(Reader { frames: Frames::new(Eager(stream, None)), patience: None }),
             inbox: Mutex::default(),
             changed: Condvar::new(),
         })
@@ -108,7 +108,9 @@ impl Channel {
         let body = read.map_err(|error| reason(&error))?.ok_or(Closed::Ended)?;
         let Reply { number, told } = codec::from_slice(&body).map_err(|_| Closed::Nonsense)?;
         // A reply that nobody waits for is one too many.
-        self.inbox().waiting.get_mut(&number).ok_or(Closed::Nonsense)?.push_back(told);
+        let mut inbox = self.inbox();
+        let waiting = inbox.waiting.get_mut(&number).filter(|waiting| waiting.len() < MOST_AT_ONCE);
+        waiting.ok_or(Closed::Nonsense)?.push_back(told);
         Ok(())
     }
 
@@ -134,6 +136,8 @@ impl Reader {
             self.frames.stream.0.set_read_timeout(Some(patience))?;
             self.patience = Some(patience);
         }
+        // All of the frame, however slowly it trickles.
+        self.frames.stream.1 = Some(Instant::now() + within);
         self.frames.next()
     }
 }

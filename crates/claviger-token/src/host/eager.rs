@@ -23,11 +23,15 @@ const MOMENT: Duration = Duration::from_micros(100);
 static MAY_LOOK: LazyLock<bool> =
     LazyLock::new(|| thread::available_parallelism().is_ok_and(|count| count.get() > 1));
 
-pub(super) struct Eager(pub(super) UnixStream);
+/// The socket, and until when what is read must have come.
+pub(super) struct Eager(pub(super) UnixStream, pub(super) Option<Instant>);
 
 impl Read for Eager {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let begun = Instant::now();
+        if self.1.is_some_and(|deadline| begun > deadline) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         while *MAY_LOOK && begun.elapsed() < MOMENT {
             match recv(&self.0, &mut *out, RecvFlags::DONTWAIT) {
                 Err(Errno::AGAIN | Errno::INTR) => hint::spin_loop(),

@@ -11,10 +11,7 @@ use std::{
     ffi::OsString,
     os::{
         fd::OwnedFd,
-        unix::{
-            net::UnixStream,
-            process::{CommandExt as _, ExitStatusExt as _},
-        },
+        unix::{net::UnixStream, process::ExitStatusExt as _},
     },
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -139,13 +136,14 @@ impl Process {
         drop(state);
         TokenError::ModuleCrashed {
             module: self.spec.module.path.display().to_string(),
-            how: how(closed, status, &self.spec),
+            how: how(closed, status),
         }
     }
 
     /// The same of one whose reply answers something else than what was asked.
     pub(super) fn spoke_nonsense(&self, running: &Running) -> TokenError {
-        self.crashed(running, Closed::Nonsense, false)
+        // Whatever it did with what it was given.
+        self.crashed(running, Closed::Nonsense, true)
     }
 
     /// The child that runs, if one does.
@@ -187,8 +185,8 @@ impl Process {
             .current_dir("/")
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
-            // Ctrl-C is for the parent, with whose end this one's comes.
-            .process_group(0)
+            // A terminal there would be one to write into.
+            .stderr(Stdio::null())
             .spawn()
             .map_err(|error| unusable(format!("{}: {error}", self.spec.program.display())))?;
         let channel = Channel::new(ours).map_err(failed)?;
@@ -206,7 +204,7 @@ impl Process {
             }
             Ok(Told::Failed(error)) => Err(error),
             Ok(_) => Err(unusable("it is of another version of this program".to_owned())),
-            Err(closed) => Err(unusable(how(closed, running.end(), &self.spec))),
+            Err(closed) => Err(unusable(how(closed, running.end()))),
         }
     }
 
@@ -252,9 +250,9 @@ impl Drop for Running {
     }
 }
 
-fn how(closed: Closed, status: Option<ExitStatus>, spec: &HostSpec) -> String {
+fn how(closed: Closed, status: Option<ExitStatus>) -> String {
     match (closed, status) {
-        (Closed::Late, _) => format!("gave no answer in {} s and was ended", spec.deadlines.call.as_secs()),
+        (Closed::Late, _) => "gave no answer in time and was ended".to_owned(),
         (Closed::Nonsense, _) => "answered nonsense and was ended".to_owned(),
         (Closed::Ended, Some(status)) => match (status.signal(), status.code()) {
             (Some(signal), _) => format!("crashed its process (signal {signal}{})", named(signal)),

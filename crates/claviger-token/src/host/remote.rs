@@ -55,7 +55,9 @@ pub(super) fn ask(
 ) -> Result<Told, TokenError> {
     let mut pins = 0;
     exchange(process, running, asker, within, what, &mut pins).map_err(|failure| match failure {
-        Failure::Told(TokenError::ModuleUnusable { module, reason }) => TokenError::ModuleUnusable {
+        Failure::Told(TokenError::ModuleUnusable { module, reason })
+            if reason.starts_with("C_Initialize") =>
+        TokenError::ModuleUnusable {
             module,
             reason: format!(
                 "{reason}; in a process of its own it may be kept from its files: see `sandbox` in modules.toml"

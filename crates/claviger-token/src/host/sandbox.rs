@@ -31,7 +31,7 @@ pub struct Sandbox {
 
 /// Where libraries and their configuration, devices and what the kernel tells lie. Not `/etc`, `/run` and `/var` as a whole:
 /// other programs' secrets are there, and perhaps the vault.
-const READ: [&str; 38] = [
+const READ: [&str; 43] = [
     "/usr",
     "/lib",
     "/lib64",
@@ -39,6 +39,11 @@ const READ: [&str; 38] = [
     "/nix/store",
     "/proc",
     "/sys",
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
     "/etc/ld.so.cache",
     "/etc/ld.so.conf",
     "/etc/ld.so.conf.d",
@@ -71,9 +76,12 @@ const READ: [&str; 38] = [
     "/var/run/dbus",
     "/var/lib/pcsc",
 ];
-/// Where devices, shared memory, and tokens that are files lie, and their locks.
-const WRITE: [&str; 9] = [
-    "/dev",
+/// Where shared memory, devices, and tokens that are files lie, and their locks. Of devices those of tokens: in a terminal a
+/// module could type, and read what is typed.
+const WRITE: [&str; 11] = [
+    "/dev/null",
+    "/dev/shm",
+    "/dev/bus/usb",
     "/run/lock",
     "/var/lock",
     "/run/opencryptoki",
@@ -83,6 +91,9 @@ const WRITE: [&str; 9] = [
     "/var/lib/kryoptic",
     "/var/lib/tpm2_pkcs11",
 ];
+
+/// How the devices of chips and keys are called, under `/dev`.
+const DEVICES: [&str; 3] = ["tpm", "tpmrm", "hidraw"];
 
 /// Gives up all but this. What the kernel is too old to enforce is listed: the rest holds all the same.
 pub(super) fn enter(sandbox: &Sandbox, module: &Path) -> Result<Vec<String>, String> {
@@ -110,7 +121,7 @@ fn restrict_files(sandbox: &Sandbox, module: &Path) -> Result<RulesetStatus, Str
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(all)
         .map_err(failed)?
-        .scope(Scope::Signal)
+        .scope(Scope::Signal | Scope::AbstractUnixSocket)
         .map_err(failed)?;
     if !sandbox.network {
         ruleset = ruleset.handle_access(AccessNet::from_all(abi)).map_err(failed)?;
@@ -119,12 +130,12 @@ fn restrict_files(sandbox: &Sandbox, module: &Path) -> Result<RulesetStatus, Str
     // Nothing is executed anywhere.
     let (read, write) = (AccessFs::from_read(abi) & !AccessFs::Execute, all & !AccessFs::Execute);
     let (tokens, files): (Vec<_>, Vec<_>) = in_environment().partition(|path| path.is_dir());
-    let beside_module = module.parent().map(Path::to_owned);
     let read_only = READ.iter().map(PathBuf::from).chain(sandbox.read.iter().cloned());
-    for path in read_only.chain(files).chain(beside_module) {
+    for path in read_only.chain(files).chain([module.to_owned()]) {
         rules = allow(rules, &path, read)?;
     }
-    for path in WRITE.iter().map(PathBuf::from).chain(sandbox.write.iter().cloned()).chain(tokens) {
+    let places = WRITE.iter().map(PathBuf::from).chain(devices());
+    for path in places.chain(sandbox.write.iter().cloned()).chain(tokens) {
         rules = allow(rules, &path, write)?;
     }
     Ok(rules.restrict_self().map_err(failed)?.ruleset)
@@ -144,16 +155,30 @@ fn allow(
         .map_err(|error| format!("Landlock, {}: {error}", path.display()))
 }
 
+/// The devices of chips and keys that there are.
+fn devices() -> impl Iterator<Item = PathBuf> {
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        DEVICES.iter().any(|kind| {
+            name.strip_prefix(kind).is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+        })
+    };
+    let all = std::fs::read_dir("/dev").into_iter().flatten();
+    all.filter_map(|entry| Some(entry.ok()?.path())).filter(is_one)
+}
+
 /// What the module's environment names: files to be read, and directories, in which tokens lie. Of a home directory that is
 /// too much to follow from a word that every program has.
 fn in_environment() -> impl Iterator<Item = PathBuf> {
-    let named = std::env::vars_os()
-        .filter(|(name, _)| !matches!(name.to_str(), Some("HOME" | "PWD" | "OLDPWD" | "TMPDIR")));
+    let named = std::env::vars_os().filter(|(name, _)| !{
+        let name = name.to_string_lossy();
+        matches!(&*name, "HOME" | "PWD" | "OLDPWD" | "TMPDIR") || name.starts_with("LD_")
+    });
     named.map(|(_, value)| PathBuf::from(value)).filter(|path| path.is_absolute() && path.exists())
 }
 
 /// Calls that no token needs.
-const REFUSED: [libc::c_long; 62] = [
+const REFUSED: [libc::c_long; 77] = [
     // Other programs.
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -167,6 +192,22 @@ const REFUSED: [libc::c_long; 62] = [
     libc::SYS_pidfd_getfd,
     libc::SYS_pidfd_send_signal,
     libc::SYS_setpriority,
+    libc::SYS_tkill,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_prlimit64,
+    // Other files' rights, which Landlock leaves alone.
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_fchmodat2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_mknodat,
     // Other rights, other namespaces.
     libc::SYS_setuid,
     libc::SYS_setgid,
@@ -256,9 +297,16 @@ fn filter(network: bool) -> Result<BpfProgram, String> {
     for call in REFUSED {
         rules.insert(call, Vec::new());
     }
+    #[cfg(target_arch = "x86_64")]
+    rules.extend(
+        [libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown, libc::SYS_mknod].map(|call| (call, Vec::new())),
+    );
+    // Nobody types for a person.
+    let typing = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| argument(1, SeccompCmpOp::Eq, request));
+    rules.insert(libc::SYS_ioctl, typing.into_iter().collect::<Result<_, _>>()?);
     // Only its own process may be sent signals, as `abort` does.
     let own = u64::from(std::process::id());
-    for call in [libc::SYS_kill, libc::SYS_tgkill] {
+    for call in [libc::SYS_kill, libc::SYS_tgkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo] {
         rules.insert(call, vec![argument(0, SeccompCmpOp::Ne, own)?]);
     }
     // Threads, and no processes: one would keep what it has in memory when this one is ended.
@@ -266,12 +314,17 @@ fn filter(network: bool) -> Result<BpfProgram, String> {
     rules.insert(libc::SYS_clone, vec![argument(0, SeccompCmpOp::MaskedEq(thread), 0)?]);
     #[cfg(target_arch = "x86_64")]
     rules.extend([(libc::SYS_fork, Vec::new()), (libc::SYS_vfork, Vec::new())]);
-    let mut families = vec![libc::AF_PACKET, libc::AF_VSOCK, libc::AF_ALG];
-    if !network {
+    // Sockets of this machine, and where devices are announced; others only where a network is granted.
+    let mut families = vec![libc::AF_UNIX, libc::AF_NETLINK];
+    if network {
         families.extend([libc::AF_INET, libc::AF_INET6]);
     }
-    let family = |family: i32| argument(0, SeccompCmpOp::Eq, u64::from(family.unsigned_abs()));
-    rules.insert(libc::SYS_socket, families.into_iter().map(family).collect::<Result<_, _>>()?);
+    let others = families.into_iter().map(|family| {
+        let family = u64::from(family.unsigned_abs());
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family).map_err(failed)
+    });
+    let others = SeccompRule::new(others.collect::<Result<_, _>>()?).map_err(failed)?;
+    rules.insert(libc::SYS_socket, vec![others]);
     if let Some(x32) = X32 {
         let doubles: Vec<_> = rules.iter().map(|(call, rules)| (call | x32, rules.clone())).collect();
         rules.extend(doubles);

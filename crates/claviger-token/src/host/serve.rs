@@ -34,13 +34,24 @@ thread_local! {
     static DOING: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Serves the driver on the other end of this socket until that closes it. Never returns while the socket is open; the caller
-/// should end the process then, without giving the module's own end any say.
+/// Ends this process at once. Of what is registered for an exit, a module's own among it, nothing runs: it may wait, or
+/// crash, and may hold the loader's lock.
+#[allow(unsafe_code)] // The C library's own way; the standard library has none.
+fn end(status: i32) -> ! {
+    // SAFETY: the call ends the process; nothing of it is used after that.
+    unsafe { libc::_exit(status) }
+}
+
+/// Serves the driver on the other end of this socket until that closes it, and then ends this process. It returns only where
+/// nothing was loaded yet.
 ///
 /// Everything that the process may do is given up before the module is loaded (`sandbox`), for the calling thread and all that
 /// it starts: call it from the first thread of a process that does nothing else.
 pub fn serve(socket: UnixStream) -> io::Result<()> {
-    let mut reader = Frames::new(Eager(socket.try_clone()?));
+    // A session of its own has no terminal, and no part in Ctrl-C: this process ends with its parent's socket. Whoever leads
+    // one already has none, either.
+    let _ = rustix::process::setsid();
+    let mut reader = Frames::new(Eager(socket.try_clone()?, None));
     let Some(Request { number, ask: Ask::Hello { version, module, sandbox } }) = read(&mut reader)? else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "no hello"));
     };
@@ -61,7 +72,7 @@ pub fn serve(socket: UnixStream) -> io::Result<()> {
         idle: AtomicUsize::new(1),
     });
     server.work(true);
-    Ok(())
+    end(0)
 }
 
 /// Closes every descriptor above standard error that was inherited, so that a module finds none of them. Call it before this
@@ -95,7 +106,7 @@ impl Server {
             drop(reader);
             let Ok(Some(Request { number, ask })) = request else {
                 // The parent is gone, or speaks nonsense: nothing that a thread still does is wanted by anybody.
-                std::process::exit(0);
+                end(0);
             };
             match ask {
                 Ask::Pin(pin) => self.line.answer(number, Ok(pin.pin())),
@@ -122,7 +133,7 @@ impl Server {
         let started = thread::Builder::new().spawn(move || server.work(false));
         if started.is_err() {
             // Without a thread that reads, nobody would hear an answer.
-            std::process::exit(1);
+            end(1);
         }
     }
 
@@ -133,7 +144,7 @@ impl Server {
             Some(told) => told.unwrap_or_else(Told::Failed),
         };
         if self.line.write(number, told).is_err() {
-            std::process::exit(0);
+            end(0);
         }
     }
 }
