@@ -126,7 +126,7 @@ impl Faults {
         self.inject_all(&[]);
     }
 
-    /// What [`Action::Intrude`] tries: `exec PATH`, `read PATH`, `write PATH`, `connect PORT`, `datagram PORT`,
+    /// What [`Action::Intrude`] tries: `exec PATH`, `read PATH`, `write PATH`, `chmod PATH`, `connect PORT`, `datagram PORT`,
     /// `signal PID`, `fork ONCE`.
     pub fn targets(&self, attempts: &[String]) {
         let path = self.control.with_extension("targets");

@@ -1,12 +1,13 @@
 //! What a module might try that was taken over, each attempt named by a line of the file `CONTROL.targets`: `exec PATH`,
-//! `read PATH`, `write PATH`, `connect PORT` and `datagram PORT` (on the loopback), `signal PID`, `fork ONCE`. How each ended
-//! is a line of `CONTROL.intruded`: the same with `: done` or `: ` and the system's refusal.
+//! `read PATH`, `write PATH`, `chmod PATH`, `connect PORT` and `datagram PORT` (on the loopback), `signal PID`, `fork ONCE`.
+//! How each ended is a line of `CONTROL.intruded`: the same with `: done` or `: ` and the system's refusal.
 
 use crate::{give_up, state::control_file};
 use std::{
     fs::{self, File, OpenOptions},
     io,
     net::{Ipv4Addr, TcpStream, UdpSocket},
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::Command,
 };
@@ -34,6 +35,7 @@ fn attempt(line: &str) -> io::Result<()> {
         Some(("exec", path)) => Command::new(path).status().map(drop),
         Some(("read", path)) => File::open(path).map(drop),
         Some(("write", path)) => OpenOptions::new().create(true).append(true).open(path).map(drop),
+        Some(("chmod", path)) => fs::set_permissions(path, fs::Permissions::from_mode(0o666)),
         Some(("connect", port)) => {
             let port = port.parse().unwrap_or_else(|_| give_up(&format!("no port: {line}")));
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(drop)

@@ -8,6 +8,7 @@ use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
     RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
@@ -107,10 +108,26 @@ pub(super) fn enter(sandbox: &Sandbox, module: &Path) -> Result<Vec<String>, Str
             unenforced.push("the kernel has no Landlock: the module may touch every file".to_owned());
         }
     }
+    keep_few_capabilities();
     for filter in [no_clone3()?, filter(sandbox.network)?] {
         seccompiler::apply_filter(&filter).map_err(|error| format!("seccomp: {error}"))?;
     }
     Ok(unenforced)
+}
+
+/// Of root's powers those that open a device or a file of a token's group, and that keep memory from being swapped. By others
+/// a module would look into processes, make devices and change the system.
+fn keep_few_capabilities() {
+    let few = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH | CapabilitySet::IPC_LOCK;
+    // An ordinary user has none to give up.
+    if let Ok(CapabilitySets { effective, permitted, .. }) = capabilities(None) {
+        let kept = CapabilitySets {
+            effective: effective & few,
+            permitted: permitted & few,
+            inheritable: CapabilitySet::empty(),
+        };
+        let _ = set_capabilities(None, kept);
+    }
 }
 
 fn restrict_files(sandbox: &Sandbox, module: &Path) -> Result<RulesetStatus, String> {

@@ -317,6 +317,8 @@ pub(crate) fn the_module_can_do_little(lab: &Lab<'_>) {
         format!("write {}", file.display()),
         format!("write {}", elsewhere.path().join("new").display()),
         format!("read /proc/{}/mem", std::process::id()),
+        format!("read /proc/{}/environ", std::process::id()),
+        format!("chmod {}", file.display()),
         format!("connect {}", listener.local_addr().unwrap().port()),
         format!("datagram {}", listener.local_addr().unwrap().port()),
         format!("signal {}", std::process::id()),
@@ -352,7 +354,7 @@ pub(crate) fn the_module_can_do_little(lab: &Lab<'_>) {
     };
     assert!(done("connect") && done("datagram") && done("read") && done("write"), "{:?}", faults.intruded());
     assert!(
-        !done("exec") && !done("signal") && !done("fork") && !done("read /proc"),
+        !done("exec") && !done("signal") && !done("chmod") && !done("fork") && !done("read /proc"),
         "{:?}",
         faults.intruded()
     );
