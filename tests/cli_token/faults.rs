@@ -180,6 +180,16 @@ fn a_module_with_an_environment_of_its_own() {
     world.run(change).env(name, other).descriptors(&[&user, &new]).ok();
     world.run(["token", "self-test", "--token", &uri, "--pin-fd", "3"]).descriptors(&[&new]).ok();
 
+    let without = fs::read_to_string(&file).unwrap().replace("SOFTHSM2_CONF", "OTHER");
+    fs::write(&file, without).unwrap();
+    finds(
+        doctor(&world, &module).env(name, other),
+        6,
+        &[
+            "warn  SoftHSM        SOFTHSM2_CONF is set to",
+            "do: write it into modules.toml, under [module.env]",
+        ],
+    );
     write("/nowhere/softhsm2.conf");
     finds(doctor(&world, &module), 6, &["FAIL  SoftHSM        SOFTHSM2_CONF names /nowhere/softhsm2.conf"]);
 }

@@ -217,3 +217,13 @@ fn a_makers_so_pin_is_asked_for() {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains("claviger token pin change --so --token 'pkcs11:"), "{stderr}");
 }
+
+#[test]
+fn a_label_that_is_taken_is_said() {
+    let world = World::without_token(Provider::SoftHsm);
+    let first = crate::init(&world, "lab", &[]).ok();
+    assert!(!first.stderr.contains("too"), "{}", first.stderr);
+    let second = crate::init(&world, "lab", &[]).ok();
+    assert!(second.stderr.contains("another token is called `lab`, too"), "{}", second.stderr);
+    assert!(second.text().contains("serial="), "{}", second.text());
+}

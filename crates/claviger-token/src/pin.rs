@@ -68,7 +68,10 @@ impl PinSource for PinFd {
         last_try_needs_a_person(prompt)?;
         let path = PathBuf::from(format!("/dev/fd/{}", self.number));
         if self.read.swap(true, Ordering::SeqCst) {
-            return Err(unavailable(format!("file descriptor {} was read already", self.number)));
+            return Err(unavailable(format!(
+                "the token wants its PIN once more, as after a login that was lost, and file descriptor {} was read already",
+                self.number
+            )));
         }
         read(File::open(&path), &path)
     }

@@ -7,7 +7,7 @@ use super::{
 use crate::config::{Environment, shell_word};
 use claviger_gate::ErrorClass;
 use std::{
-    fs,
+    env, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -23,6 +23,19 @@ const SYSTEM_TOKENS: &str = "/var/lib/softhsm/tokens";
 /// Whether it can read its configuration, and read and write its tokens.
 pub(super) fn ready(checks: &mut Checks, environment: &Environment) -> bool {
     let named = environment.get(VARIABLE).map(PathBuf::from);
+    if let (None, Some(elsewhere)) = (&named, env::var_os(VARIABLE)) {
+        checks.warn(
+            NAME,
+            format!(
+                "{VARIABLE} is set to {} here, and does not reach the module's own process",
+                elsewhere.display()
+            ),
+            format!(
+                "write it into modules.toml, under [module.env]: {VARIABLE} = \"{}\"",
+                elsewhere.display()
+            ),
+        );
+    }
     let own = environment.get("HOME").map(|home| Path::new(&home).join(".config/softhsm2/softhsm2.conf"));
     let own = own.filter(|file| file.exists());
     let config = named.clone().or(own).unwrap_or_else(|| SYSTEM_CONFIG.into());

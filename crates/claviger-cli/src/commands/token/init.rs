@@ -107,6 +107,14 @@ pub(super) fn init(args: &InitArgs, context: &Context) -> Result<(), CliError> {
         ));
         return Err(error.into());
     }
+    let is_alike = |other: &Found| other.token.initialised && other.token.label == made.token.label;
+    if modules::list(&made.module, context).is_ok_and(|all| all.iter().filter(|it| is_alike(it)).count() > 1)
+    {
+        report::warning(&format!(
+            "another token is called `{}`, too: name this one with its serial number, as below",
+            text::plain(&made.token.label)
+        ));
+    }
     tell(&made, erased, context)
 }
 
