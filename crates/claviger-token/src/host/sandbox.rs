@@ -195,7 +195,7 @@ fn in_environment() -> impl Iterator<Item = PathBuf> {
 }
 
 /// Calls that no token needs.
-const REFUSED: [libc::c_long; 77] = [
+const REFUSED: [libc::c_long; 75] = [
     // Other programs.
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -210,8 +210,6 @@ const REFUSED: [libc::c_long; 77] = [
     libc::SYS_pidfd_send_signal,
     libc::SYS_setpriority,
     libc::SYS_tkill,
-    libc::SYS_sched_setaffinity,
-    libc::SYS_prlimit64,
     // Other files' rights, which Landlock leaves alone.
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
@@ -321,6 +319,14 @@ fn filter(network: bool) -> Result<BpfProgram, String> {
     // Nobody types for a person.
     let typing = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| argument(1, SeccompCmpOp::Eq, request));
     rules.insert(libc::SYS_ioctl, typing.into_iter().collect::<Result<_, _>>()?);
+    // Of limits and processors only its own, which 0 stands for.
+    for call in [libc::SYS_prlimit64, libc::SYS_sched_setaffinity] {
+        let of_another = [0, u64::from(std::process::id())].map(|own| {
+            SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, own).map_err(failed)
+        });
+        let conditions = of_another.into_iter().collect::<Result<_, _>>()?;
+        rules.insert(call, vec![SeccompRule::new(conditions).map_err(failed)?]);
+    }
     // Only its own process may be sent signals, as `abort` does.
     let own = u64::from(std::process::id());
     for call in [libc::SYS_kill, libc::SYS_tgkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo] {
