@@ -73,7 +73,9 @@ impl ModulesConfig {
         let own = config.and_then(Path::parent).map(|directory| directory.join(FILE));
         for path in own.into_iter().chain([SYSTEM_MODULES.into()]) {
             // One that cannot be looked at is no reason to do without what it says.
-            let absent = path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+            let absent = path
+                .symlink_metadata()
+                .is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory));
             if !absent {
                 let file: Self = Config::parse_as(&path, &read_text(&path)?)?;
                 let invalid = |problem| CliError::ConfigInvalid { path: path.clone(), line: None, problem };
