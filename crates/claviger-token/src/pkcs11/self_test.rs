@@ -19,7 +19,6 @@ use super::{
 use crate::{SelfTestCheck, SelfTestReport, Token as _, TokenError};
 use claviger_types::{Key256, Scheme, WrappedCek};
 use cryptoki::{mechanism::Mechanism, object::Attribute};
-use cryptoki_sys::{CKM_AES_CBC_PAD, CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD};
 use zeroize::Zeroizing;
 
 /// What binds the self-test's wrapped keys where a scheme binds a context.
@@ -227,10 +226,7 @@ fn wrap_itself(
     report: &mut SelfTestReport,
 ) -> Result<(), TokenError> {
     let raw = &token.pool.module().raw;
-    for mechanism in carrying::carriers(token.pool.module()) {
-        if matches!(mechanism, CKM_AES_CBC_PAD | CKM_AES_KEY_WRAP_PAD | CKM_AES_KEY_WRAP_KWP) {
-            continue;
-        }
+    for mechanism in carrying::key_wraps(token.pool.module()) {
         let mut out = Zeroizing::new([0; 4096]);
         let (call, key) = (Call::numbered(mechanism, &[]), key.handle());
         let wrapped = raw.wrap(session.handle(), call, key, key, out.as_mut_slice());

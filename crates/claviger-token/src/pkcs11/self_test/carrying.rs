@@ -86,11 +86,15 @@ fn shows_no_private_half(session: &Session, key: ObjectHandle) -> Result<(), Tok
     Ok(())
 }
 
-/// The mechanisms that might carry a key out: the standard's, and the one that this vendor has in their place.
-pub(super) fn carriers(module: &Module) -> impl Iterator<Item = CK_MECHANISM_TYPE> {
+/// What a wrapping key wraps by: the standard's mechanism, and the one that this vendor has in its place.
+pub(super) fn key_wraps(module: &Module) -> impl Iterator<Item = CK_MECHANISM_TYPE> {
     let vendors = module.settings.mechanisms.key_wrap.map(CK_MECHANISM_TYPE::from);
-    let standard = [CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP, CKM_AES_CBC_PAD];
-    standard.into_iter().chain(vendors)
+    [CKM_AES_KEY_WRAP].into_iter().chain(vendors)
+}
+
+/// All mechanisms that might carry a key out.
+fn carriers(module: &Module) -> impl Iterator<Item = CK_MECHANISM_TYPE> {
+    key_wraps(module).chain([CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP, CKM_AES_CBC_PAD])
 }
 
 /// A key of known bytes with the right to wrap; under it, every mechanism that might carry the KEK out.
