@@ -269,7 +269,7 @@ pub(crate) fn open_entry(entry: &TokenConfig, context: &Context) -> Result<Opene
 
 /// By which a token is reached.
 pub(crate) fn access(uri: &Uri, context: &Context) -> Access {
-    Access { pin: pin::sources(uri, context.pin_fd()), entropy: Arc::new(OsEntropy) }
+    Access::new(pin::sources(uri, context.pin_fd()), Arc::new(OsEntropy))
 }
 
 /// What the vault is made of.

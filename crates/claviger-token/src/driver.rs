@@ -1,7 +1,7 @@
 //! The way to the tokens of one module: where keys are found and made. [`crate::pkcs11::Pkcs11Driver`] calls the module in
 //! this process, [`crate::host::HostDriver`] in a child of its own; nobody above them can tell which it is.
 
-use crate::{AnchorSlot, PinSource, PinTries, Signer, Token, TokenError, Uri};
+use crate::{AnchorSlot, Attendant, Nobody, PinKind, PinSource, PinTries, Signer, Token, TokenError, Uri};
 use claviger_types::{Entropy, Pin, RecipientId, Scheme, SignerId};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt, sync::Arc};
@@ -13,6 +13,21 @@ pub struct Access {
     pub pin: Arc<dyn PinSource>,
     /// Randomness for keys to be wrapped, nonces and ephemeral keys.
     pub entropy: Arc<dyn Entropy>,
+    /// Who is told of a touch that is wanted.
+    pub attendant: Arc<dyn Attendant>,
+}
+
+impl Access {
+    /// By this PIN, with nobody beside the token.
+    pub fn new(pin: Arc<dyn PinSource>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { pin, entropy, attendant: Arc::new(Nobody) }
+    }
+
+    /// The same with somebody there.
+    #[must_use]
+    pub fn attended(self, attendant: Arc<dyn Attendant>) -> Self {
+        Self { attendant, ..self }
+    }
 }
 
 impl fmt::Debug for Access {
@@ -85,6 +100,9 @@ pub trait Kek: Token + fmt::Debug {
 }
 
 /// A KEK that is to be made, perhaps under a scheme that is still to be found.
+///
+/// Where a key has no place for a name beside it, as on a PIV card, it is named by its public half: then what is made has
+/// another recipient than this, which its description says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewKek {
     /// Whose key it will be; its bytes become the `CKA_ID`.
@@ -95,6 +113,21 @@ pub struct NewKek {
     pub scheme: Option<Scheme>,
     /// Whether RSAES-OAEP with SHA-1 may be taken when nothing else works.
     pub allow_sha1: bool,
+    /// What only a PIV card asks.
+    pub piv: PivKek,
+}
+
+/// Where on a PIV card a KEK is made, and when it asks its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PivKek {
+    /// The slot, as `9d`; `None` takes the first that is free.
+    pub slot: Option<String>,
+    /// When it wants the PIN: `once`, if nothing is said.
+    pub pin_policy: Option<String>,
+    /// When it wants a touch: `cached`, if nothing is said.
+    pub touch_policy: Option<String>,
+    /// Take the key that is in the slot instead of making one.
+    pub existing: bool,
 }
 
 /// One token in one slot.
@@ -139,8 +172,14 @@ pub struct TokenDetails {
     pub free_memory: Option<u64>,
     /// Whether it takes new objects at all.
     pub writable: bool,
+    /// How many tries the user's PIN has left, where it tells.
+    pub tries_left: Option<u8>,
     /// The tries that are left for the security officer's PIN.
     pub so_tries: PinTries,
+    /// How many those are, where it tells.
+    pub so_tries_left: Option<u8>,
+    /// What its PINs are called.
+    pub pin_kind: PinKind,
     /// Whether the user's PIN has to be changed before use.
     pub pin_is_due: bool,
     /// Whether the security officer's PIN is still its maker's.
@@ -178,6 +217,13 @@ pub struct SelfTestReport {
     pub scheme: Scheme,
     /// Check by check, in order.
     pub checks: Vec<SelfTestCheck>,
+}
+
+impl SelfTestReport {
+    #[cfg(any(feature = "pkcs11", feature = "piv"))]
+    pub(crate) fn note(&mut self, name: &'static str, outcome: impl Into<String>) {
+        self.checks.push(SelfTestCheck { name: name.into(), outcome: outcome.into() });
+    }
 }
 
 /// One check.

@@ -164,6 +164,57 @@ pub enum TokenError {
         /// What is wrong with it.
         reason: Cow<'static, str>,
     },
+    /// A card, or the way to it, failed.
+    #[error("the card failed: {command} answered {answer}")]
+    CardFailed {
+        /// The card's command, or the PC/SC call.
+        command: Cow<'static, str>,
+        /// The status word, or the service's words.
+        answer: String,
+    },
+    /// Another program has the card for itself alone.
+    #[error("another program has the card for itself: {by}")]
+    CardHeld {
+        /// Who that may be. Nobody is ended.
+        by: String,
+    },
+    /// The service through which cards are reached does not answer.
+    #[error("the smart-card service (pcscd) does not answer")]
+    CardServiceDown,
+    /// The slot has a key, and nothing is overwritten.
+    #[error("slot {slot} has a key already, and nothing is overwritten{}", free_text(free))]
+    SlotOccupied {
+        /// The slot.
+        slot: String,
+        /// Slots that are free.
+        free: Vec<String>,
+    },
+    /// The slot has no key that could be taken as it is.
+    #[error("slot {slot} has no key that can be the vault's: {reason}")]
+    SlotUnusable {
+        /// The slot.
+        slot: String,
+        /// Why not.
+        reason: Cow<'static, str>,
+    },
+    /// The card refused its management key.
+    #[error("the card's management key is wrong")]
+    ManagementKeyIncorrect,
+    /// The card's management key could not be had.
+    #[error("no management key: {reason}")]
+    ManagementKeyUnavailable {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A card's PUK is wrong; it is never tried again by itself.
+    #[error("the PUK is wrong{}", tries_text(*tries_left))]
+    PukIncorrect {
+        /// How many tries are left, where it tells.
+        tries_left: Option<u8>,
+    },
+    /// A card has locked its PUK.
+    #[error("the card has locked its PUK")]
+    PukLocked,
     /// No scheme works on this token.
     #[error("none of the schemes works on this token: {}", tried.join("; "))]
     NoScheme {
@@ -190,5 +241,15 @@ fn present_text(present: &[String]) -> String {
         "; the module shows no initialised token".to_owned()
     } else {
         format!("; there are: {}", present.join(", "))
+    }
+}
+
+fn free_text(free: &[String]) -> String {
+    match free {
+        [] => "; no slot is free".to_owned(),
+        [first, rest @ ..] => {
+            let rest = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            format!("; free are: {first}{rest}")
+        }
     }
 }

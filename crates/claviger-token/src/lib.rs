@@ -7,22 +7,28 @@
 //! PINs.
 
 mod admin;
+mod attendant;
 mod driver;
 mod error;
 #[cfg(feature = "pkcs11")]
 pub mod host;
 mod module;
 mod pin;
+#[cfg(feature = "piv")]
+pub mod piv;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
 pub mod software;
 mod uri;
 
 pub use admin::{Erase, MAX_LABEL_BYTES, NewToken, PinOwner, TokenAdmin};
-pub use driver::{Access, Driver, Kek, NewKek, SelfTestCheck, SelfTestReport, TokenDetails, TokenSummary};
+pub use attendant::{Attendant, Nobody, TokenName};
+pub use driver::{
+    Access, Driver, Kek, NewKek, PivKek, SelfTestCheck, SelfTestReport, TokenDetails, TokenSummary,
+};
 pub use error::TokenError;
 pub use module::{IvSource, Mechanisms, ModuleSettings, ModuleSpec};
-pub use pin::{PinChain, PinCredential, PinFd, PinFile, PinPrompt, PinSource, PinTries};
+pub use pin::{PinChain, PinCredential, PinFd, PinFile, PinKind, PinPrompt, PinSource, PinTries};
 pub use uri::Uri;
 
 use claviger_types::{Digest, EcPoint, Key256, RecipientId, Scheme, SignerId, WrappedCek};

@@ -41,6 +41,19 @@ pub struct PinPrompt {
     pub token_serial: String,
     /// The tries that are left.
     pub tries: PinTries,
+    /// How many those are, where it tells.
+    pub left: Option<u8>,
+    /// What its owner calls it.
+    pub kind: PinKind,
+}
+
+/// What a token's PINs are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PinKind {
+    /// The PIN and the SO PIN of PKCS#11.
+    Token,
+    /// The PIN and the PUK of a PIV card, which may have other PINs besides.
+    Piv,
 }
 
 /// Gives a PIN when a token has to be logged in.

@@ -16,9 +16,11 @@ mod token;
 #[cfg(feature = "software-token")]
 pub use anchors::SoftwareAnchors;
 pub(crate) use ecdh::check_point;
-pub use ecdh::finish_ecdh;
-#[cfg(feature = "pkcs11")]
+#[cfg(feature = "piv")]
+pub(crate) use ecdh::half_of;
+#[cfg(any(feature = "pkcs11", feature = "piv"))]
 pub(crate) use ecdh::sec1;
+pub use ecdh::{finish_ecdh, name_of};
 pub use signature::verify_signature;
 #[cfg(feature = "software-token")]
 pub use signer::SoftwareSigner;

@@ -121,7 +121,7 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
     let module = provider.module();
     let driver = Pkcs11Driver::new(ModuleSpec::new(&module));
     let uri: Uri = format!("pkcs11:token={}", softhsm_fixtures::LABEL).parse().unwrap();
-    let access = Access { pin: Arc::new(PinFile::new(pin_file.to_owned())), entropy: Arc::new(OsEntropy) };
+    let access = Access::new(Arc::new(PinFile::new(pin_file.to_owned())), Arc::new(OsEntropy));
     let schemes: &[Scheme] = match provider {
         Provider::SoftHsm | Provider::Kryoptic if options.gcm => &[Scheme::A256Kw, Scheme::A256Gcm],
         Provider::SoftHsm | Provider::Kryoptic => &[Scheme::A256Kw],

@@ -108,7 +108,7 @@ impl Objects {
     }
 
     fn access(&self) -> Access {
-        Access { pin: Arc::clone(&self.pin), entropy: Arc::new(OsEntropy) }
+        Access::new(Arc::clone(&self.pin), Arc::new(OsEntropy))
     }
 
     fn keep(&self, object: Object) -> Handle {

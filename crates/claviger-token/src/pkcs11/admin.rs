@@ -11,7 +11,8 @@ use super::{
     slots,
 };
 use crate::{
-    Erase, MAX_LABEL_BYTES, NewToken, PinOwner, PinPrompt, PinSource, PinTries, TokenError, TokenSummary, Uri,
+    Erase, MAX_LABEL_BYTES, NewToken, PinKind, PinOwner, PinPrompt, PinSource, PinTries, TokenError,
+    TokenSummary, Uri,
 };
 use claviger_types::Pin;
 use cryptoki::{
@@ -251,7 +252,13 @@ fn ask_new(source: &dyn PinSource, token: &TokenSummary) -> Result<Option<Pin>, 
 }
 
 fn prompt(token: &TokenSummary, tries: PinTries) -> PinPrompt {
-    PinPrompt { token_label: token.label.clone(), token_serial: token.serial.clone(), tries }
+    PinPrompt {
+        token_label: token.label.clone(),
+        token_serial: token.serial.clone(),
+        tries,
+        left: None,
+        kind: PinKind::Token,
+    }
 }
 
 /// A label as C takes it: 32 bytes, filled up with blanks.

@@ -6,7 +6,7 @@ use super::{
     module::{Module, with_patience},
     slots,
 };
-use crate::{PinPrompt, PinSource, PinTries, TokenError, TokenSummary};
+use crate::{PinKind, PinPrompt, PinSource, PinTries, TokenError, TokenSummary};
 use claviger_types::Pin;
 use cryptoki::error::RvError;
 use cryptoki_sys::{CK_SLOT_ID as Slot, CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS};
@@ -71,6 +71,8 @@ impl Login {
             token_label: token.label.clone(),
             token_serial: token.serial.clone(),
             tries: token.tries,
+            left: None,
+            kind: PinKind::Token,
         })
     }
 

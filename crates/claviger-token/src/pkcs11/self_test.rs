@@ -16,7 +16,7 @@ use super::{
     template::Strictness,
     token::Pkcs11Token,
 };
-use crate::{SelfTestCheck, SelfTestReport, Token as _, TokenError};
+use crate::{SelfTestReport, Token as _, TokenError};
 use claviger_types::{Key256, Scheme, WrappedCek};
 use cryptoki::{mechanism::Mechanism, object::Attribute};
 use zeroize::Zeroizing;
@@ -52,10 +52,6 @@ impl SelfTestReport {
             Strictness::WithoutAny => "all but ALLOWED_MECHANISMS, COPYABLE and the public half's usages",
         };
         self.note("attributes asked for and read back", outcome);
-    }
-
-    fn note(&mut self, name: &'static str, outcome: impl Into<String>) {
-        self.checks.push(SelfTestCheck { name: name.into(), outcome: outcome.into() });
     }
 
     /// A call that must fail: how it did, or the finding that it did not.

@@ -1,7 +1,7 @@
 //! The tokens that a module shows, and the one that a URI means.
 
 use super::module::{Module, with_patience};
-use crate::{PinTries, TokenDetails, TokenError, TokenSummary, Uri, pkcs11::fault::Fault};
+use crate::{PinKind, PinTries, TokenDetails, TokenError, TokenSummary, Uri, pkcs11::fault::Fault};
 use cryptoki_sys::{
     CK_FLAGS, CK_SLOT_ID as Slot, CK_TOKEN_INFO, CK_UNAVAILABLE_INFORMATION, CK_VERSION, CKF_LOGIN_REQUIRED,
     CKF_PROTECTED_AUTHENTICATION_PATH, CKF_SO_PIN_COUNT_LOW, CKF_SO_PIN_FINAL_TRY, CKF_SO_PIN_LOCKED,
@@ -86,7 +86,10 @@ fn details(slot: Slot, info: &CK_TOKEN_INFO) -> TokenDetails {
         firmware: version(&info.firmwareVersion),
         free_memory: Some(info.ulFreePrivateMemory).filter(|free| told(*free)),
         writable: info.flags & CKF_WRITE_PROTECTED == 0,
+        tries_left: None,
         so_tries: so_tries(flags),
+        so_tries_left: None,
+        pin_kind: PinKind::Token,
         pin_is_due: has(CKF_USER_PIN_TO_BE_CHANGED),
         so_pin_is_due: has(CKF_SO_PIN_TO_BE_CHANGED),
         shortest_pin: info.ulMinPinLen,

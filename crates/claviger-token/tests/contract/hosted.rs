@@ -192,7 +192,7 @@ pub(crate) fn a_refused_pin_stays_refused_whatever_process_asks(lab: &Lab<'_>) {
     let it = lab.generate(Scheme::A256Kw).describe().clone();
     driver.end();
     let pin = Arc::new(Changed(AtomicUsize::new(0)));
-    let access = Access { pin: Arc::clone(&pin) as _, entropy: Arc::new(OsEntropy) };
+    let access = Access::new(Arc::clone(&pin) as _, Arc::new(OsEntropy));
     let token = lab.driver.open(&lab.uri, &access, it.recipient, it.scheme, &it.profile).unwrap();
     let wrapped = token.wrap(&fresh(), CONTEXT).unwrap();
     for _ in 0..3 {
@@ -296,7 +296,7 @@ pub(crate) fn what_was_ended_at_the_prompt_asks_again(lab: &Lab<'_>) {
     let it = lab.generate(Scheme::A256Kw).describe().clone();
     driver.end();
     let pin = Arc::new(EndedMeanwhile(driver.clone(), AtomicUsize::new(0)));
-    let access = Access { pin: Arc::clone(&pin) as _, entropy: Arc::new(OsEntropy) };
+    let access = Access::new(Arc::clone(&pin) as _, Arc::new(OsEntropy));
     let open = || lab.driver.open(&lab.uri, &access, it.recipient, it.scheme, &it.profile);
     let outcome = open();
     assert!(matches!(outcome, Err(TokenError::ModuleCrashed { .. })), "{outcome:?}");

@@ -51,7 +51,7 @@ impl PinSource for Counting {
 }
 
 pub(crate) fn access(pin: &Arc<Counting>) -> Access {
-    Access { pin: Arc::clone(pin) as _, entropy: Arc::new(OsEntropy) }
+    Access::new(Arc::clone(pin) as _, Arc::new(OsEntropy))
 }
 
 impl<'a> Lab<'a> {

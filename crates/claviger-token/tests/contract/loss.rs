@@ -105,7 +105,7 @@ pub(crate) fn a_one_shot_pin_source_is_enough_without_a_loss(lab: &Lab<'_>) {
     let wrapped = made.wrap(&cek, CONTEXT).unwrap();
     drop(made);
 
-    let access = Access { pin: Arc::new(OneShot(AtomicBool::new(false))), entropy: Arc::new(OsEntropy) };
+    let access = Access::new(Arc::new(OneShot(AtomicBool::new(false))), Arc::new(OsEntropy));
     let profile = &description.profile;
     let (recipient, scheme) = (description.recipient, description.scheme);
     let token = lab.driver.open(&lab.uri, &access, recipient, scheme, profile).unwrap();

@@ -35,10 +35,7 @@ fn wrong_file(lab: &Lab<'_>) -> Access {
     let mut options = fs::OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o600).open(&path);
     std::io::Write::write_all(&mut file.unwrap(), b"654321\n").unwrap();
-    Access {
-        pin: Arc::new(claviger_token::PinFile::new(path)) as Arc<dyn PinSource>,
-        entropy: Arc::new(OsEntropy),
-    }
+    Access::new(Arc::new(claviger_token::PinFile::new(path)) as Arc<dyn PinSource>, Arc::new(OsEntropy))
 }
 
 /// The last try is told before it is spent, and no file spends it. A token that is locked is asked nothing.

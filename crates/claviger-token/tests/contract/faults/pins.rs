@@ -35,7 +35,7 @@ pub(crate) fn the_token_warns(lab: &Lab<'_>) {
     let told = Arc::new(Told::default());
     let attempt = |fault: (&str, At, Action)| {
         faults.inject_all(&[fault]);
-        let access = Access { pin: Arc::clone(&told) as _, entropy: Arc::new(OsEntropy) };
+        let access = Access::new(Arc::clone(&told) as _, Arc::new(OsEntropy));
         let outcome = driver.open_anchors(&lab.uri, &access).map(|_| ());
         (outcome, told.0.lock().unwrap().split_off(0), faults.count("C_Login"))
     };

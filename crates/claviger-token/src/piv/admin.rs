@@ -1,0 +1,141 @@
+//! A card's PIN and PUK, changed by who knows them. A PIN is tried once and never again by itself.
+
+use super::{
+    apdu::{Command, Status},
+    card::{self, Again, Card},
+    fault::Failure,
+    find, info, login,
+    session::{Firmware, PIN, PUK, PinState, padded},
+};
+use crate::{NewToken, PinOwner, PinPrompt, PinSource, PinTries, TokenAdmin, TokenError, TokenSummary, Uri};
+use claviger_types::Pin;
+use zeroize::Zeroizing;
+
+/// The lengths that a PIN and a PUK may have, in bytes (SP 800-73-4 part 2, section 2.4.3; YubiKeys hold to it since 5.0).
+pub(super) const SHORTEST: usize = 6;
+pub(super) const LONGEST: usize = 8;
+
+impl TokenAdmin for super::PivDriver {
+    /// A card comes with its maker's PIN, and is erased by its maker's tool alone.
+    fn init_token(&self, new: &NewToken<'_>) -> Result<TokenSummary, TokenError> {
+        let card = find::the_one(new.uri)?;
+        Err(TokenError::AlreadyInitialised { token: card::label(card.serial) })
+    }
+
+    fn set_pin(&self, uri: &Uri, so_pin: &dyn PinSource, new: &dyn PinSource) -> Result<(), TokenError> {
+        let card = find::the_one(uri)?;
+        let puk = ask(&card, PinOwner::SecurityOfficer, so_pin)?;
+        let new = ask_new(&card, new)?;
+        change(&card, PinOwner::SecurityOfficer, "RESET RETRY COUNTER", (0x2c, PIN), &puk, &new)
+    }
+
+    fn change_pin(
+        &self,
+        uri: &Uri,
+        whose: PinOwner,
+        old: &dyn PinSource,
+        new: &dyn PinSource,
+    ) -> Result<(), TokenError> {
+        let card = find::the_one(uri)?;
+        let old = ask(&card, whose, old)?;
+        let new = ask_new(&card, new)?;
+        let which = match whose {
+            PinOwner::User => PIN,
+            PinOwner::SecurityOfficer => PUK,
+        };
+        change(&card, whose, "CHANGE REFERENCE DATA", (0x24, which), &old, &new)
+    }
+}
+
+/// The PIN or PUK that is to be tried.
+fn ask(card: &Card, whose: PinOwner, source: &dyn PinSource) -> Result<Pin, TokenError> {
+    let left = match whose {
+        PinOwner::User => user_tries(card)?,
+        PinOwner::SecurityOfficer => info::puk(card)?.and_then(|puk| puk.tries).map(|(_, left)| left),
+    };
+    if left == Some(0) {
+        return Err(locked(whose));
+    }
+    let prompt = PinPrompt {
+        // Of a PUK that an older card does not count: whoever asks for it cannot say more.
+        tries: left.map_or(PinTries::Normal, card::tries),
+        left,
+        ..card.prompt(0)
+    };
+    source.pin(&prompt).map_err(|error| match (whose, error) {
+        (PinOwner::SecurityOfficer, TokenError::PinUnavailable { reason }) => {
+            TokenError::SoPinUnavailable { reason }
+        }
+        (_, error) => error,
+    })
+}
+
+/// How many tries the PIN has. A card does not tell while the PIN stands, unless it is new enough.
+fn user_tries(card: &Card) -> Result<Option<u8>, Failure> {
+    card.transact(Again::Yes, |session| match session.pin_state()? {
+        PinState::Wanted(left) => Ok(Some(left)),
+        PinState::Given if card.firmware >= Firmware::METADATA => {
+            Ok(session.pin_metadata(PIN)?.tries.map(|(_, left)| left))
+        }
+        PinState::Given => Ok(None),
+    })
+}
+
+/// The PIN or PUK that is to be set.
+fn ask_new(card: &Card, source: &dyn PinSource) -> Result<Pin, TokenError> {
+    let pin = source.pin(&PinPrompt { tries: PinTries::Normal, left: None, ..card.prompt(0) });
+    let pin = pin.map_err(|error| match error {
+        TokenError::PinUnavailable { reason } => TokenError::NewPinRefused { reason },
+        error => error,
+    })?;
+    let length = pin.expose().len();
+    if (SHORTEST..=LONGEST).contains(&length) {
+        return Ok(pin);
+    }
+    let reason = format!("it has {length} bytes, and a card takes {SHORTEST} to {LONGEST}");
+    Err(TokenError::NewPinRefused { reason })
+}
+
+fn change(
+    card: &Card,
+    whose: PinOwner,
+    name: &'static str,
+    (ins, which): (u8, u8),
+    old: &Pin,
+    new: &Pin,
+) -> Result<(), TokenError> {
+    let (Some(old), Some(new)) = (padded(old), padded(new)) else {
+        // The new one fits: so it is the old one that cannot be right.
+        return Err(wrong(whose, None));
+    };
+    let data = Zeroizing::new([*old, *new].concat());
+    let done = card.transact(Again::No, |session| {
+        session.need_piv()?;
+        session.secretly(&Command { name, ins, p1: 0, p2: which, data: &data })
+    });
+    match done {
+        Ok(_) => Ok(()),
+        Err(failure) => Err(match (login::refused(&failure), failure.status()) {
+            (Some(TokenError::PinLocked), _) => locked(whose),
+            (Some(TokenError::PinIncorrect { tries_left }), _) => wrong(whose, tries_left),
+            (_, Some(Status::WRONG_DATA | Status(0x6700 | 0x6985))) => TokenError::NewPinRefused {
+                reason: "the card does not take it; it may be one that everybody would guess".to_owned(),
+            },
+            _ => failure.into(),
+        }),
+    }
+}
+
+fn wrong(whose: PinOwner, tries_left: Option<u8>) -> TokenError {
+    match whose {
+        PinOwner::User => TokenError::PinIncorrect { tries_left },
+        PinOwner::SecurityOfficer => TokenError::PukIncorrect { tries_left },
+    }
+}
+
+fn locked(whose: PinOwner) -> TokenError {
+    match whose {
+        PinOwner::User => TokenError::PinLocked,
+        PinOwner::SecurityOfficer => TokenError::PukLocked,
+    }
+}

@@ -1,0 +1,118 @@
+//! How talking to a card fails, and what that means for the caller.
+
+use super::apdu::Status;
+use crate::TokenError;
+
+/// Why what was asked of a card did not happen.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The card said no, or something else than was asked.
+    Refused { command: &'static str, status: Status },
+    /// What it answered has not the form that the command's answer has.
+    Nonsense { command: &'static str },
+    /// The way to it failed.
+    Pcsc { call: &'static str, error: pcsc::Error },
+    /// It wants its PIN first. The tries that it says are left.
+    PinWanted { left: u8 },
+    /// Something else.
+    Token(TokenError),
+}
+
+impl Failure {
+    /// Whether the way to the card went away under the call, so that it may work once it is set up anew.
+    pub(super) const fn is_loss(&self) -> bool {
+        use pcsc::Error as E;
+
+        matches!(
+            self,
+            Self::Pcsc {
+                error: E::ResetCard
+                    | E::RemovedCard
+                    | E::UnpoweredCard
+                    | E::UnresponsiveCard
+                    | E::NoSmartcard
+                    | E::NoReadersAvailable
+                    | E::ReaderUnavailable
+                    | E::UnknownReader
+                    | E::NotTransacted
+                    | E::CommError
+                    | E::CommDataLost
+                    | E::InvalidHandle
+                    | E::NotReady
+                    | E::NoService
+                    | E::ServiceStopped
+                    | E::InternalError
+                    | E::UnknownError
+                    | E::Shutdown
+                    | E::Timeout
+                    | E::Cancelled
+                    | E::SystemCancelled,
+                ..
+            }
+        )
+    }
+
+    /// Whether it was the service that went away, which may be just starting again.
+    pub(super) const fn is_loss_of_service(&self) -> bool {
+        use pcsc::Error as E;
+
+        matches!(
+            self,
+            Self::Pcsc { error: E::NoService | E::ServiceStopped | E::InvalidHandle | E::Shutdown, .. }
+        )
+    }
+
+    /// Whether the card is there, and somebody else reset it.
+    pub(super) const fn is_reset(&self) -> bool {
+        matches!(self, Self::Pcsc { error: pcsc::Error::ResetCard, .. })
+    }
+
+    pub(super) const fn status(&self) -> Option<Status> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl From<claviger_types::EntropyError> for Failure {
+    fn from(error: claviger_types::EntropyError) -> Self {
+        Self::Token(error.into())
+    }
+}
+
+impl From<Failure> for TokenError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused { command, status } => {
+                Self::CardFailed { command: command.into(), answer: format!("status {status}") }
+            }
+            Failure::Nonsense { command } => Self::CardFailed {
+                command: command.into(),
+                answer: "something that is no answer to it".to_owned(),
+            },
+            Failure::Pcsc { error: pcsc::Error::SharingViolation, .. } => {
+                Self::CardHeld { by: super::culprits::holding() }
+            }
+            Failure::Pcsc { error: pcsc::Error::NoService | pcsc::Error::ServiceStopped, .. } => {
+                Self::CardServiceDown
+            }
+            Failure::Pcsc { call, error } => {
+                Self::CardFailed { command: call.into(), answer: error.to_string() }
+            }
+            Failure::PinWanted { .. } => {
+                Self::PinUnavailable { reason: "the card wants it at each use".to_owned() }
+            }
+            Failure::Token(error) => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Which YubiKey a URI means, and in which slot a key is.
+//!
+//! A key is known by its public half: serial numbers and slots say only where to look first.
+
+use super::{
+    card::{self, Card},
+    certificate,
+    fault::Failure,
+    key::Home,
+    policy::{PinPolicy, TouchPolicy},
+    reader::{self, Plugged, Present},
+    session::{Firmware, Session},
+    slot::Slot,
+};
+use crate::{TokenError, Uri};
+use claviger_types::EcPoint;
+
+/// What the maker calls itself and its keys, as its own PKCS#11 module does.
+pub(super) const MANUFACTURER: &str = "Yubico (www.yubico.com)";
+pub(super) const MODEL: &str = "YubiKey YK5";
+
+/// The YubiKeys that fit the URI, the others, and why more could not be seen.
+pub(super) struct Chosen {
+    pub(super) fitting: Vec<Plugged>,
+    pub(super) others: Vec<Plugged>,
+    unseen: Vec<Failure>,
+}
+
+pub(super) fn choose(uri: &Uri) -> Result<Chosen, Failure> {
+    let Present { keys, unseen } = reader::present()?;
+    let (fitting, others) = keys.into_iter().partition(|key| fits(uri, key));
+    Ok(Chosen { fitting, others, unseen })
+}
+
+/// The one that fits the URI.
+pub(super) fn the_one(uri: &Uri) -> Result<Card, TokenError> {
+    let mut chosen = choose(uri)?;
+    match (chosen.fitting.pop(), chosen.fitting.len()) {
+        (Some(key), 0) => Ok(Card::new(key)),
+        (None, _) => Err(chosen.absent(uri)),
+        (Some(key), _) => {
+            chosen.fitting.push(key);
+            let matches = chosen.fitting.iter().map(|key| card::uri(key.serial).to_string()).collect();
+            Err(TokenError::AmbiguousUri { uri: uri.of_token().to_string(), matches })
+        }
+    }
+}
+
+impl Chosen {
+    /// That none fits; or why that cannot be said.
+    pub(super) fn absent(self, uri: &Uri) -> TokenError {
+        let present = self.fitting.iter().chain(&self.others);
+        let present = present.map(|key| card::uri(key.serial).to_string()).collect();
+        match self.unseen.into_iter().next() {
+            Some(failure) => failure.into(),
+            None => TokenError::TokenAbsent { uri: uri.of_token().to_string(), present },
+        }
+    }
+}
+
+fn fits(uri: &Uri, key: &Plugged) -> bool {
+    let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+    same(&uri.token, &card::label(key.serial))
+        && same(&uri.serial, &key.serial.to_string())
+        && same(&uri.manufacturer, MANUFACTURER)
+        && same(&uri.model, MODEL)
+        && same(&uri.slot_description, &key.reader)
+}
+
+/// What is known of a slot that has a key on P-256.
+pub(super) struct Occupied {
+    pub(super) home: Home,
+    pub(super) point: EcPoint,
+    /// Whether the card says that it made the key; older ones do not say.
+    pub(super) made_there: Option<bool>,
+}
+
+/// What is in a slot.
+pub(super) enum Content {
+    Nothing,
+    /// A key that is of another kind, or about which nothing can be learned.
+    Unusable,
+    Key(Box<Occupied>),
+}
+
+/// Looks into a slot.
+pub(super) fn look(
+    session: &mut Session<'_>,
+    firmware: Firmware,
+    slot: Slot,
+    known: Option<Home>,
+) -> Result<Content, Failure> {
+    if firmware >= Firmware::METADATA {
+        let Some(metadata) = session.slot_metadata(slot)? else { return Ok(Content::Nothing) };
+        let (Some(point), Some(pin), Some(touch)) = (metadata.point, metadata.pin, metadata.touch) else {
+            return Ok(Content::Unusable);
+        };
+        let home = Home { slot, pin, touch };
+        return Ok(Content::Key(Box::new(Occupied { home, point, made_there: Some(metadata.made_there) })));
+    }
+    // What the policies are was noted when the key was made; else what is most likely.
+    let home = known.filter(|known| known.slot == slot).unwrap_or(Home {
+        slot,
+        pin: PinPolicy::Once,
+        touch: TouchPolicy::Cached,
+    });
+    Ok(match session.object(slot.certificate())? {
+        Some(object) => match certificate::point(&object) {
+            Some(point) => Content::Key(Box::new(Occupied { home, point, made_there: None })),
+            None => Content::Unusable,
+        },
+        // A key without a certificate shows by what it attests; one that was brought there does not.
+        None if session.attest(slot)?.is_some() => Content::Unusable,
+        None => Content::Nothing,
+    })
+}
+
+/// The slot whose key is the one that is looked for.
+pub(super) fn slot_of(
+    session: &mut Session<'_>,
+    firmware: Firmware,
+    hint: Option<Home>,
+    is: &dyn Fn(&EcPoint) -> bool,
+) -> Result<Option<Occupied>, Failure> {
+    let first = hint.map(|home| home.slot);
+    for slot in first.into_iter().chain(Slot::all().filter(|slot| Some(*slot) != first)) {
+        if let Content::Key(found) = look(session, firmware, slot, hint)?
+            && is(&found.point)
+        {
+            return Ok(Some(*found));
+        }
+    }
+    Ok(None)
+}

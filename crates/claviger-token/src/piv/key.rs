@@ -1,0 +1,210 @@
+//! One key in a slot: used, with its PIN and its touch, and found again where it was moved.
+
+use super::{
+    apdu::Status,
+    card::{Again, Card},
+    fault::Failure,
+    find,
+    login::{Lasting, Login},
+    policy::{PinPolicy, TouchPolicy},
+    session::{Firmware, PIN, PinState, Session},
+    slot::Slot,
+};
+use crate::{Attendant, TokenError};
+use claviger_types::{EcPoint, Key256};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// The tries of a card whose PIN was right last, where it does not tell.
+const USUAL_TRIES: u8 = 3;
+
+/// Where a key is, and when it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Home {
+    pub(super) slot: Slot,
+    pub(super) pin: PinPolicy,
+    pub(super) touch: TouchPolicy,
+}
+
+impl Home {
+    const PROFILE: &'static str = "piv1";
+
+    /// What is noted of it at enrolment.
+    pub(super) fn profile(&self) -> String {
+        let Self { slot, pin, touch } = self;
+        format!("{} slot={slot} pin={pin} touch={touch}", Self::PROFILE)
+    }
+
+    /// What was noted. A text that cannot be read is no error: the card is asked.
+    pub(super) fn parse(profile: &str) -> Option<Self> {
+        let mut words = profile.split(' ');
+        if words.next() != Some(Self::PROFILE) {
+            return None;
+        }
+        let mut word = |name: &str| words.next()?.strip_prefix(name);
+        Some(Self {
+            slot: word("slot=")?.parse().ok()?,
+            pin: word("pin=")?.parse().ok()?,
+            touch: word("touch=")?.parse().ok()?,
+        })
+    }
+}
+
+/// A key pair in a slot of a YubiKey.
+pub(super) struct Key {
+    pub(super) card: Arc<Card>,
+    pub(super) login: Login,
+    pub(super) attendant: Arc<dyn Attendant>,
+    pub(super) point: EcPoint,
+    home: Mutex<Home>,
+}
+
+impl Key {
+    pub(super) fn new(
+        card: Arc<Card>,
+        login: Login,
+        attendant: Arc<dyn Attendant>,
+        point: EcPoint,
+        home: Home,
+    ) -> Self {
+        Self { card, login, attendant, point, home: Mutex::new(home) }
+    }
+
+    /// Another key of the same card.
+    pub(super) fn beside(&self, point: EcPoint, home: Home) -> Self {
+        Self::new(Arc::clone(&self.card), self.login.clone(), Arc::clone(&self.attendant), point, home)
+    }
+
+    pub(super) fn home(&self) -> Home {
+        *self.home_mut()
+    }
+
+    fn home_mut(&self) -> MutexGuard<'_, Home> {
+        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the PIN, if the key wants it once.
+    pub(super) fn log_in(&self) -> Result<(), Failure> {
+        match self.home().pin {
+            PinPolicy::Once => self.login.log_in(&self.card),
+            PinPolicy::Never | PinPolicy::Always => Ok(()),
+        }
+    }
+
+    /// The shared secret of the key and this point, which must lie on the curve.
+    pub(super) fn agree(&self, point: &EcPoint) -> Result<Key256, Failure> {
+        self.with_key(|session, slot| session.agree(slot, point))
+    }
+
+    /// The signature, in DER, of what has this digest.
+    pub(super) fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Failure> {
+        self.with_key(|session, slot| session.sign(slot, digest).map(|signature| signature.to_vec()))
+    }
+
+    /// Uses the key. Where the slot has none any more, or another, it is looked for in the others.
+    fn with_key<T>(
+        &self,
+        mut operation: impl FnMut(&mut Session<'_>, Slot) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let home = self.home();
+        match self.attended(home, &mut operation) {
+            Err(Failure::Refused {
+                status: Status::WRONG_DATA | Status::NO_KEY | Status::NOT_FOUND, ..
+            }) if self.find()? != home => self.attended(self.home(), &mut operation),
+            done => done,
+        }
+    }
+
+    /// Uses the key with its owner's PIN and touch.
+    fn attended<T>(
+        &self,
+        home: Home,
+        operation: &mut dyn FnMut(&mut Session<'_>, Slot) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let lasting = if home.pin == PinPolicy::Always { Lasting::No } else { Lasting::Yes };
+        self.login.run(&self.card, lasting, |session, given| {
+            let may_wait = home.touch != TouchPolicy::Never
+                && !(home.touch == TouchPolicy::Cached && self.card.is_touched());
+            if !given && home.pin != PinPolicy::Never && (may_wait || lasting == Lasting::No) {
+                // First the PIN: nobody shall touch in vain.
+                self.need_pin(session, lasting)?;
+            }
+            if may_wait {
+                self.attendant.touch(&self.card.name());
+            }
+            match operation(session, home.slot) {
+                Err(failure) if failure.status() == Some(Status::SECURITY) => {
+                    Err(self.wanting(session, home, given, failure)?)
+                }
+                done => {
+                    if may_wait && done.is_ok() {
+                        self.card.was_touched();
+                    }
+                    done
+                }
+            }
+        })
+    }
+
+    fn need_pin(&self, session: &mut Session<'_>, lasting: Lasting) -> Result<(), Failure> {
+        let left = match (session.pin_state()?, lasting) {
+            (PinState::Wanted(left), _) => left,
+            (PinState::Given, Lasting::Yes) => return Ok(()),
+            // The card does not count while the PIN stands.
+            (PinState::Given, Lasting::No) if self.card.firmware >= Firmware::METADATA => {
+                session.pin_metadata(PIN)?.tries.map_or(USUAL_TRIES, |(_, left)| left)
+            }
+            (PinState::Given, Lasting::No) => USUAL_TRIES,
+        };
+        Err(Failure::PinWanted { left })
+    }
+
+    /// The card has one answer for a PIN that was not given and for a touch that did not come: which it was.
+    fn wanting(
+        &self,
+        session: &mut Session<'_>,
+        home: Home,
+        given: bool,
+        failure: Failure,
+    ) -> Result<Failure, Failure> {
+        if !session.still_piv()? {
+            return Ok(failure);
+        }
+        let pin = match home.pin {
+            PinPolicy::Never => PinState::Given,
+            PinPolicy::Once | PinPolicy::Always if given => PinState::Given,
+            PinPolicy::Once | PinPolicy::Always => session.pin_state()?,
+        };
+        Ok(match pin {
+            PinState::Wanted(left) => Failure::PinWanted { left },
+            PinState::Given if home.touch == TouchPolicy::Never => failure,
+            PinState::Given => TokenError::TouchTimeout.into(),
+        })
+    }
+
+    /// Looks where the key is now.
+    pub(super) fn find(&self) -> Result<Home, Failure> {
+        let known = self.home();
+        let found = self.card.transact(Again::Yes, |session| {
+            find::slot_of(session, self.card.firmware, Some(known), &|point| *point == self.point)
+        })?;
+        let Some(found) = found else { return Err(self.missing().into()) };
+        *self.home_mut() = found.home;
+        Ok(found.home)
+    }
+
+    pub(super) fn missing(&self) -> TokenError {
+        TokenError::KeyMissing { key: format!("of slot {}", self.home().slot) }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("serial", &self.card.serial)
+            .field("home", &self.home())
+            .finish_non_exhaustive()
+    }
+}

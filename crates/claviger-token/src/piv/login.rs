@@ -1,0 +1,113 @@
+//! Giving a card its PIN: asked for while nobody waits for the card, and given once.
+
+use super::{
+    apdu::Status,
+    card::{Again, Card},
+    fault::Failure,
+    session::{PinState, Session},
+};
+use crate::{PinSource, TokenError};
+use claviger_types::Pin;
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// Where a card's PIN is had, shared by all that is reached through it.
+#[derive(Clone)]
+pub(super) struct Login {
+    source: Arc<dyn PinSource>,
+    // The card refused the PIN: it is not given again by itself, whatever the source would answer.
+    refused: Arc<AtomicBool>,
+    // One asks at a time; how often that led to a login.
+    turns: Arc<Mutex<u64>>,
+}
+
+/// Whether a PIN that was just given is still wanted at the next use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasting {
+    /// It lasts.
+    Yes,
+    /// Each use wants it anew.
+    No,
+}
+
+impl Login {
+    pub(super) fn new(source: &Arc<dyn PinSource>) -> Self {
+        Self { source: Arc::clone(source), refused: Arc::default(), turns: Arc::default() }
+    }
+
+    /// Does something with the card; where it wants the PIN, that is asked for, given, and the same is done again.
+    ///
+    /// `work` is told whether the PIN was just given for it.
+    pub(super) fn run<T>(
+        &self,
+        card: &Card,
+        lasting: Lasting,
+        mut work: impl FnMut(&mut Session<'_>, bool) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let turns = *self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = match card.transact(Again::Yes, |session| work(session, false)) {
+            Err(Failure::PinWanted { left }) => left,
+            done => return done,
+        };
+        let mut now = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = if *now == turns || lasting == Lasting::No {
+            left
+        } else {
+            // Somebody else gave it meanwhile.
+            match card.transact(Again::Yes, |session| work(session, false)) {
+                Err(Failure::PinWanted { left }) => left,
+                done => return done,
+            }
+        };
+        let pin = self.ask(card, left)?;
+        let done = card.transact(Again::Yes, |session| {
+            session.verify(&pin).map_err(|failure| self.was_refused(failure))?;
+            work(session, true)
+        });
+        *now += 1;
+        done
+    }
+
+    /// Gives the PIN if the card wants it.
+    pub(super) fn log_in(&self, card: &Card) -> Result<(), Failure> {
+        self.run(card, Lasting::Yes, |session, _| match session.pin_state()? {
+            PinState::Given => Ok(()),
+            PinState::Wanted(left) => Err(Failure::PinWanted { left }),
+        })
+    }
+
+    fn ask(&self, card: &Card, left: u8) -> Result<Pin, TokenError> {
+        if self.refused.load(Ordering::SeqCst) {
+            return Err(TokenError::PinIncorrect { tries_left: None });
+        }
+        if left == 0 {
+            return Err(TokenError::PinLocked);
+        }
+        self.source.pin(&card.prompt(left))
+    }
+
+    fn was_refused(&self, failure: Failure) -> Failure {
+        let error = match refused(&failure) {
+            Some(error) => error,
+            None => match failure {
+                Failure::Token(error @ TokenError::PinIncorrect { .. }) => error,
+                failure => return failure,
+            },
+        };
+        self.refused.store(true, Ordering::SeqCst);
+        error.into()
+    }
+}
+
+/// What a card's answer to a PIN means, where it is one about that.
+pub(super) fn refused(failure: &Failure) -> Option<TokenError> {
+    let status = failure.status()?;
+    match status.tries_left() {
+        Some(0) => Some(TokenError::PinLocked),
+        None if status == Status::BLOCKED => Some(TokenError::PinLocked),
+        None => None,
+        left => Some(TokenError::PinIncorrect { tries_left: left }),
+    }
+}
