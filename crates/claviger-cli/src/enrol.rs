@@ -8,7 +8,7 @@ use crate::{
     modules::Found,
     open, report,
 };
-use claviger_token::{Access, Kek, KeyDescription, NewKek, SelfTestReport, Signer, TokenError, Uri};
+use claviger_token::{Access, Kek, KeyDescription, NewKek, PivKek, SelfTestReport, Signer, TokenError, Uri};
 use claviger_types::{OsEntropy, RecipientId, Scheme, SignerId};
 use claviger_vault::PinnedSigner;
 use std::{path::PathBuf, sync::Arc};
@@ -166,6 +166,7 @@ fn generate(
             label: key_label(recipient),
             scheme: *scheme,
             allow_sha1: *scheme == Some(Scheme::RsaOaepSha1),
+            piv: PivKek::default(),
         };
         match found.driver.generate(&Uri { id: None, object: None, ..uri.clone() }, access, &new) {
             Err(TokenError::NoScheme { tried: these }) => tried.extend(these),

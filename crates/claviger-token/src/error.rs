@@ -134,9 +134,9 @@ pub enum TokenError {
         ckr: String,
     },
     /// The process that holds the module ended under the call: its C code crashed, or did not answer in time.
-    #[error("the PKCS#11 module {module} {how}; what was asked of it may or may not have happened")]
+    #[error("{module} {how}; what was asked of it may or may not have happened")]
     ModuleCrashed {
-        /// The module's path.
+        /// What it was, in words.
         module: String,
         /// How it ended.
         how: String,

@@ -10,6 +10,7 @@
 //! was lost under it, the child asks for the PIN with the request's number, and whoever waits for the reply answers. What a
 //! key pair wraps is wrapped in software, and never goes there.
 
+mod backend;
 mod channel;
 mod client;
 mod eager;
@@ -22,6 +23,7 @@ mod serve;
 mod token;
 mod wire;
 
+pub use backend::Backend;
 pub use client::HostDriver;
 pub use process::{Deadlines, HostSpec};
 pub use sandbox::Sandbox;

@@ -19,7 +19,7 @@ use crate::{
     modules, open,
     output::{self, text},
 };
-use claviger_token::{NewKek, SelfTestCheck, SelfTestReport, Uri};
+use claviger_token::{NewKek, PivKek, SelfTestCheck, SelfTestReport, Uri};
 use claviger_types::{OsEntropy, RecipientId, Scheme};
 use serde_json::{Value, json};
 use std::{
@@ -111,6 +111,7 @@ fn test_with_new_key(
         label: "claviger self-test".to_owned(),
         scheme,
         allow_sha1: scheme == Some(Scheme::RsaOaepSha1),
+        piv: PivKek::default(),
     };
     let (token, report) = found.driver.generate(&found.uri(), &access, &new)?;
     token.destroy_key()?;

@@ -117,7 +117,7 @@ impl ModulesConfig {
             program: "/proc/self/exe".into(),
             args: vec!["token-host".into()],
             env: entry.env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
-            module: spec,
+            backend: spec.into(),
             sandbox: entry.sandbox.clone(),
             deadlines: Deadlines::default(),
         }))

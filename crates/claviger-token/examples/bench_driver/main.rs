@@ -21,7 +21,7 @@ mod bare;
 
 use bare::Bare;
 use claviger_token::{
-    Access, Driver as _, Kek, ModuleSpec, NewKek, PinFile, Unwrapped, Uri,
+    Access, Driver as _, Kek, ModuleSpec, NewKek, PinFile, PivKek, Unwrapped, Uri,
     host::{Deadlines, HostDriver, HostSpec, Sandbox, serve},
     pkcs11::Pkcs11Driver,
 };
@@ -130,7 +130,13 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
     };
     for &scheme in schemes {
         let recipient = RecipientId::random(&OsEntropy).unwrap();
-        let new = NewKek { recipient, label: "bench".to_owned(), scheme: Some(scheme), allow_sha1: true };
+        let new = NewKek {
+            recipient,
+            label: "bench".to_owned(),
+            scheme: Some(scheme),
+            allow_sha1: true,
+            piv: PivKek::default(),
+        };
         let (token, _) = driver.generate(&uri, &access, &new).unwrap();
         if options.hop {
             hop(provider, (&access, pin_file), &uri, token.as_ref(), options);

@@ -8,8 +8,8 @@ use super::{
     wire::{Ask, Told},
 };
 use crate::{
-    Access, AnchorSlot, Driver, Kek, KeyDescription, NewKek, SelfTestReport, Signer, TokenError,
-    TokenSummary, Uri,
+    Access, AnchorSlot, Driver, Kek, KeyDescription, NewKek, PublicKey, SelfTestReport, Signer, TokenError,
+    TokenSummary, Uri, software,
 };
 use claviger_types::{RecipientId, Scheme, SignerId};
 use std::{fmt, sync::Arc, time::Duration};
@@ -59,12 +59,14 @@ impl HostDriver {
         &self,
         uri: &Uri,
         access: &Access,
-        id: SignerId,
+        asked: SignerId,
         what: Ask,
     ) -> Result<Arc<dyn Signer>, TokenError> {
         let asker = Asker::new(access);
         match self.call_within(self.process.spec.deadlines.generate, Some(&asker), what)? {
-            (Told::Signer { signer, public_key }, running) => {
+            (Told::Signer { signer, id, public_key }, running)
+                if id == asked || id == SignerId::from_bytes(software::name_of(&public_key)) =>
+            {
                 let place = Place::Signer { uri: without_pin(uri), id };
                 let remote = Remote::new(&self.process, asker, place, &running, signer);
                 Ok(Arc::new(HostSigner { remote, id, public_key }))
@@ -92,7 +94,7 @@ impl Driver for HostDriver {
         let what = Ask::Generate { uri: without_pin(uri), new: new.clone() };
         match self.call_within(self.process.spec.deadlines.generate, Some(&asker), what)? {
             (Told::Key { key, description, report: Some(report) }, running)
-                if description.recipient == new.recipient =>
+                if is_named(&description, new.recipient) =>
             {
                 let place = Place::of_key(on_its_token(uri, &description), &description);
                 let remote = Remote::new(&self.process, asker, place, &running, key);
@@ -159,13 +161,22 @@ impl Driver for HostDriver {
 
 impl fmt::Debug for HostDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HostDriver").field("module", &self.process.spec.module.path).finish_non_exhaustive()
+        f.debug_struct("HostDriver").field("backend", &self.process.spec.backend).finish_non_exhaustive()
     }
 }
 
 /// The URI without what is this side's alone: where the PIN lies.
 fn without_pin(uri: &Uri) -> Uri {
     Uri { pin_file: None, ..uri.clone() }
+}
+
+/// Whether a key is the one that was asked for: by its name, or where it has no place for one, by its public half.
+pub(super) fn is_named(description: &KeyDescription, asked: RecipientId) -> bool {
+    let own = match &description.public_key {
+        Some(PublicKey::P256(point)) => Some(RecipientId::from_bytes(software::name_of(point))),
+        _ => None,
+    };
+    description.recipient == asked || own == Some(description.recipient)
 }
 
 /// The token that a key is on, and no other.

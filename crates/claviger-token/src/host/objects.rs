@@ -1,10 +1,10 @@
 //! What the child has open, by handle, and what is done with it.
 
-use super::wire::{Ask, Bytes, Handle, Secret, Told};
-use crate::{
-    Access, AnchorSlot, Driver, Kek, PinSource, SelfTestReport, Signer, Token, TokenError, Unwrapped,
-    pkcs11::Pkcs11Driver,
+use super::{
+    serve::Parent,
+    wire::{Ask, Bytes, Handle, Secret, Told},
 };
+use crate::{Access, AnchorSlot, Driver, Kek, SelfTestReport, Signer, Token, TokenError, Unwrapped};
 use claviger_types::OsEntropy;
 use std::{
     collections::BTreeMap,
@@ -12,8 +12,8 @@ use std::{
 };
 
 pub(super) struct Objects {
-    driver: Pkcs11Driver,
-    pin: Arc<dyn PinSource>,
+    driver: Box<dyn Driver>,
+    parent: Arc<Parent>,
     open: Mutex<Open>,
 }
 
@@ -33,8 +33,8 @@ enum Object {
 }
 
 impl Objects {
-    pub(super) fn new(driver: Pkcs11Driver, pin: Arc<dyn PinSource>) -> Self {
-        Self { driver, pin, open: Mutex::default() }
+    pub(super) fn new(driver: Box<dyn Driver>, parent: Arc<Parent>) -> Self {
+        Self { driver, parent, open: Mutex::default() }
     }
 
     /// Does what is asked; `None` where no reply is due.
@@ -103,12 +103,15 @@ impl Objects {
                 self.anchors(anchors)?.remove(&name)?;
                 Told::Done
             }
-            Ask::Hello { .. } | Ask::Close { .. } | Ask::Pin(_) | Ask::NoPin(_) => return Err(nonsense()),
+            Ask::Hello { .. } | Ask::Close { .. } | Ask::Secret(_) | Ask::NoSecret(_) => {
+                return Err(nonsense());
+            }
         })
     }
 
     fn access(&self) -> Access {
-        Access::new(Arc::clone(&self.pin), Arc::new(OsEntropy))
+        Access::new(Arc::clone(&self.parent) as _, Arc::new(OsEntropy))
+            .attended(Arc::clone(&self.parent) as _)
     }
 
     fn keep(&self, object: Object) -> Handle {
@@ -130,8 +133,8 @@ impl Objects {
     }
 
     fn keep_signer(&self, signer: Arc<dyn Signer>) -> Told {
-        let public_key = signer.public_key();
-        Told::Signer { signer: self.keep(Object::Signer(signer)), public_key }
+        let (id, public_key) = (signer.id(), signer.public_key());
+        Told::Signer { signer: self.keep(Object::Signer(signer)), id, public_key }
     }
 
     fn keep_anchors(&self, anchors: Arc<dyn AnchorSlot>) -> Told {

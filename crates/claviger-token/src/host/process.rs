@@ -2,11 +2,11 @@
 //! no C code can hold up.
 
 use super::{
-    Sandbox,
+    Backend, Sandbox,
     channel::{Channel, Closed},
     wire::{Ask, Told, VERSION},
 };
-use crate::{ModuleSpec, TokenError};
+use crate::TokenError;
 use std::{
     ffi::OsString,
     os::{
@@ -33,8 +33,8 @@ pub struct HostSpec {
     pub args: Vec<OsString>,
     /// All of its environment.
     pub env: Vec<(OsString, OsString)>,
-    /// The module that it loads.
-    pub module: ModuleSpec,
+    /// What it drives.
+    pub backend: Backend,
     /// What the module may do.
     pub sandbox: Sandbox,
     /// How long it may take.
@@ -134,10 +134,7 @@ impl Process {
             state.count_an_end();
         }
         drop(state);
-        TokenError::ModuleCrashed {
-            module: self.spec.module.path.display().to_string(),
-            how: how(closed, status),
-        }
+        TokenError::ModuleCrashed { module: self.spec.backend.to_string(), how: how(closed, status) }
     }
 
     /// The same of one whose reply answers something else than what was asked.
@@ -193,7 +190,7 @@ impl Process {
         let mut running = Running { channel, generation, unenforced: Vec::new(), child: Mutex::new(child) };
         let hello = Ask::Hello {
             version: VERSION,
-            module: self.spec.module.clone(),
+            backend: self.spec.backend.clone(),
             sandbox: self.spec.sandbox.clone(),
         };
         let told = running.channel.ask(hello).and_then(|exchange| exchange.told(self.spec.deadlines.call));

@@ -5,7 +5,7 @@ use super::{
     process::{Process, Running},
     wire::{Ask, Handle, Secret, Told},
 };
-use crate::{Access, KeyDescription, PinPrompt, PinSource, TokenError, Uri};
+use crate::{Access, Attendant, KeyDescription, PinPrompt, PinSource, TokenError, Uri};
 use claviger_types::{Pin, RecipientId, Scheme, SignerId};
 use std::{
     fmt,
@@ -18,16 +18,23 @@ use std::{
 
 /// How often one request may ask for a PIN: a login can be lost while another is made, but not for ever.
 const MOST_PINS: usize = 4;
+/// How often it may ask for something else. A key that is made is used a few times, and each may want a touch.
+const MOST_QUESTIONS: usize = 32;
 
 /// Where the PIN is had, and whether the token refused what was had.
 pub(super) struct Asker {
     source: Arc<dyn PinSource>,
+    attendant: Arc<dyn Attendant>,
     refused: AtomicBool,
 }
 
 impl Asker {
     pub(super) fn new(access: &Access) -> Arc<Self> {
-        Arc::new(Self { source: Arc::clone(&access.pin), refused: AtomicBool::new(false) })
+        Arc::new(Self {
+            source: Arc::clone(&access.pin),
+            attendant: Arc::clone(&access.attendant),
+            refused: AtomicBool::new(false),
+        })
     }
 
     fn pin(&self, prompt: &PinPrompt, process: &Process) -> Result<Pin, TokenError> {
@@ -83,6 +90,7 @@ fn exchange(
     pins: &mut usize,
 ) -> Result<Told, Failure> {
     let exchange = running.channel.ask(what)?;
+    let mut asked = 0;
     loop {
         match exchange.told(within)? {
             Told::Failed(error) => return Err(Failure::Told(error)),
@@ -91,11 +99,25 @@ fn exchange(
                 let answer = match exchange.answering(|| asker.pin(&prompt, process)) {
                     Ok(pin) => {
                         *pins += 1;
-                        Ask::Pin(Secret::of_pin(&pin))
+                        Ask::Secret(Secret::of_bytes(pin.expose()))
                     }
-                    Err(error) => Ask::NoPin(error),
+                    Err(error) => Ask::NoSecret(error),
                 };
                 exchange.say(answer)?;
+            }
+            Told::ManagementKeyWanted(token) => {
+                let asker = asker.filter(|_| asked < MOST_QUESTIONS).ok_or(Closed::Nonsense)?;
+                asked += 1;
+                let answer = match exchange.answering(|| asker.attendant.management_key(&token)) {
+                    Ok(key) => Ask::Secret(Secret::of_bytes(key.expose())),
+                    Err(error) => Ask::NoSecret(error),
+                };
+                exchange.say(answer)?;
+            }
+            Told::TouchWanted(token) => {
+                let asker = asker.filter(|_| asked < MOST_QUESTIONS).ok_or(Closed::Nonsense)?;
+                asked += 1;
+                exchange.answering(|| asker.attendant.touch(&token));
             }
             told => return Ok(told),
         }
@@ -232,6 +254,6 @@ impl Drop for Remote {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("module", &self.process.spec.module.path).finish_non_exhaustive()
+        f.debug_struct("Remote").field("backend", &self.process.spec.backend).finish_non_exhaustive()
     }
 }

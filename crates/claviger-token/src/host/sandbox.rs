@@ -97,7 +97,7 @@ const WRITE: [&str; 11] = [
 const DEVICES: [&str; 3] = ["tpm", "tpmrm", "hidraw"];
 
 /// Gives up all but this. What the kernel is too old to enforce is listed: the rest holds all the same.
-pub(super) fn enter(sandbox: &Sandbox, module: &Path) -> Result<Vec<String>, String> {
+pub(super) fn enter(sandbox: &Sandbox, module: Option<&Path>) -> Result<Vec<String>, String> {
     let mut unenforced = Vec::new();
     match restrict_files(sandbox, module)? {
         RulesetStatus::FullyEnforced => {}
@@ -130,7 +130,7 @@ fn keep_few_capabilities() {
     }
 }
 
-fn restrict_files(sandbox: &Sandbox, module: &Path) -> Result<RulesetStatus, String> {
+fn restrict_files(sandbox: &Sandbox, module: Option<&Path>) -> Result<RulesetStatus, String> {
     let failed = |error: landlock::RulesetError| format!("Landlock: {error}");
     let abi = ABI::V6;
     let all = AccessFs::from_all(abi);
@@ -148,7 +148,7 @@ fn restrict_files(sandbox: &Sandbox, module: &Path) -> Result<RulesetStatus, Str
     let (read, write) = (AccessFs::from_read(abi) & !AccessFs::Execute, all & !AccessFs::Execute);
     let (tokens, files): (Vec<_>, Vec<_>) = in_environment().partition(|path| path.is_dir());
     let read_only = READ.iter().map(PathBuf::from).chain(sandbox.read.iter().cloned());
-    for path in read_only.chain(files).chain([module.to_owned()]) {
+    for path in read_only.chain(files).chain(module.map(Path::to_owned)) {
         rules = allow(rules, &path, read)?;
     }
     let places = WRITE.iter().map(PathBuf::from).chain(devices());

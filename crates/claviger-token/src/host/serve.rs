@@ -10,9 +10,9 @@ use super::{
     sandbox,
     wire::{Ask, Reply, Request, Told, VERSION},
 };
-use crate::{PinPrompt, PinSource, TokenError, pkcs11::Pkcs11Driver};
+use crate::{Attendant, PinPrompt, PinSource, TokenError, TokenName};
 use claviger_codec as codec;
-use claviger_types::Pin;
+use claviger_types::{Pin, SecretBytes};
 use std::{
     cell::Cell,
     collections::BTreeMap,
@@ -52,23 +52,23 @@ pub fn serve(socket: UnixStream) -> io::Result<()> {
     // one already has none, either.
     let _ = rustix::process::setsid();
     let mut reader = Frames::new(Eager(socket.try_clone()?, None));
-    let Some(Request { number, ask: Ask::Hello { version, module, sandbox } }) = read(&mut reader)? else {
+    let Some(Request { number, ask: Ask::Hello { version, backend, sandbox } }) = read(&mut reader)? else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "no hello"));
     };
     let line = Arc::new(Line { writer: Mutex::new(socket), answers: Mutex::default() });
     if version != VERSION {
         return line.write(number, Told::Ready { version: VERSION, unenforced: Vec::new() });
     }
-    let unenforced = match sandbox::enter(&sandbox, &module.path) {
+    let unenforced = match sandbox::enter(&sandbox, backend.path()) {
         Ok(unenforced) => unenforced,
         Err(reason) => return line.write(number, Told::Failed(TokenError::HostUnusable { reason })),
     };
     line.write(number, Told::Ready { version: VERSION, unenforced })?;
-    let pin = Arc::new(Parent(Arc::clone(&line)));
+    let parent = Arc::new(Parent(Arc::clone(&line)));
     let server = Arc::new(Server {
         reader: Mutex::new(reader),
         line,
-        objects: Objects::new(Pkcs11Driver::new(module), pin),
+        objects: Objects::new(backend.driver(), parent),
         idle: AtomicUsize::new(1),
     });
     server.work(true);
@@ -109,8 +109,8 @@ impl Server {
                 end(0);
             };
             match ask {
-                Ask::Pin(pin) => self.line.answer(number, Ok(pin.pin())),
-                Ask::NoPin(error) => self.line.answer(number, Err(error)),
+                Ask::Secret(secret) => self.line.answer(number, Ok(secret.bytes())),
+                Ask::NoSecret(error) => self.line.answer(number, Err(error)),
                 ask => {
                     self.leave_a_reader();
                     self.do_one(number, ask);
@@ -149,10 +149,13 @@ impl Server {
     }
 }
 
+/// By the number of the request, whoever waits for an answer of the parent's.
+type Answers = BTreeMap<u64, mpsc::Sender<Result<SecretBytes, TokenError>>>;
+
 /// The way to the parent, and what it answered.
 struct Line {
     writer: Mutex<UnixStream>,
-    answers: Mutex<BTreeMap<u64, mpsc::Sender<Result<Pin, TokenError>>>>,
+    answers: Mutex<Answers>,
 }
 
 impl Line {
@@ -163,27 +166,48 @@ impl Line {
         frame::write(&mut *writer, &body)
     }
 
-    fn answer(&self, number: u64, answer: Result<Pin, TokenError>) {
+    fn answer(&self, number: u64, answer: Result<SecretBytes, TokenError>) {
         if let Some(asker) = self.answers().remove(&number) {
             let _ = asker.send(answer);
         }
     }
 
-    fn answers(&self) -> MutexGuard<'_, BTreeMap<u64, mpsc::Sender<Result<Pin, TokenError>>>> {
+    fn answers(&self) -> MutexGuard<'_, Answers> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The parent knows where PINs come from.
-struct Parent(Arc<Line>);
+/// The parent knows where PINs come from, and whom to tell.
+pub(super) struct Parent(Arc<Line>);
 
-impl PinSource for Parent {
-    fn pin(&self, prompt: &PinPrompt) -> Result<Pin, TokenError> {
+impl Parent {
+    /// Asks for a secret; `None` where nobody is there any more.
+    fn ask(&self, told: Told) -> Option<Result<SecretBytes, TokenError>> {
         let number = DOING.get();
         let (asker, answer) = mpsc::channel();
         self.0.answers().insert(number, asker);
-        let gone = || TokenError::PinUnavailable { reason: "nobody is there to ask".to_owned() };
-        self.0.write(number, Told::PinWanted(prompt.clone())).map_err(|_| gone())?;
-        answer.recv().map_err(|_| gone())?
+        self.0.write(number, told).ok()?;
+        answer.recv().ok()
+    }
+}
+
+const NOBODY: &str = "nobody is there to ask";
+
+impl PinSource for Parent {
+    fn pin(&self, prompt: &PinPrompt) -> Result<Pin, TokenError> {
+        let nobody = || Err(TokenError::PinUnavailable { reason: NOBODY.to_owned() });
+        self.ask(Told::PinWanted(prompt.clone())).unwrap_or_else(nobody).map(Pin::new)
+    }
+}
+
+impl Attendant for Parent {
+    fn touch(&self, token: &TokenName) {
+        // Whether that arrives, the next that is said shows.
+        let _ = self.0.write(DOING.get(), Told::TouchWanted(token.clone()));
+    }
+
+    fn management_key(&self, token: &TokenName) -> Result<SecretBytes, TokenError> {
+        let nobody = || Err(TokenError::ManagementKeyUnavailable { reason: NOBODY.to_owned() });
+        self.ask(Told::ManagementKeyWanted(token.clone())).unwrap_or_else(nobody)
     }
 }

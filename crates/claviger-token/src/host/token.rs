@@ -1,7 +1,7 @@
 //! What the child has open, as the vault sees it: a key, a signer, a place for anchors.
 
 use super::{
-    client::on_its_token,
+    client::{is_named, on_its_token},
     process::Running,
     remote::{Place, Remote},
     wire::{Ask, Bytes, Secret, Told},
@@ -30,7 +30,7 @@ impl HostKey {
     ) -> Result<Self, TokenError> {
         match told {
             Told::Key { key, description, .. }
-                if (description.recipient, description.scheme) == (of, scheme) =>
+                if is_named(&description, of) && description.scheme == scheme =>
             {
                 let place = Place::of_key(self.token_uri(), &description);
                 let remote = self.remote.beside(place, &running, key);

@@ -1,16 +1,16 @@
 //! What goes over the socket.
 
-use super::Sandbox;
+use super::{Backend, Sandbox};
 use crate::{
-    KeyDescription, ModuleSpec, NewKek, NewKey, PinPrompt, SelfTestReport, TokenError, TokenSummary, Uri,
+    KeyDescription, NewKek, NewKey, PinPrompt, SelfTestReport, TokenError, TokenName, TokenSummary, Uri,
 };
-use claviger_types::{Digest, EcPoint, Key256, Pin, RecipientId, Scheme, SecretBytes, SignerId, WrappedCek};
+use claviger_types::{Digest, EcPoint, Key256, RecipientId, Scheme, SecretBytes, SignerId, WrappedCek};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use zeroize::Zeroizing;
 
 /// Counts up with every change of what is here.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// An object in the child: a key, a signer, a place for anchors.
 pub(super) type Handle = u64;
@@ -27,7 +27,7 @@ pub(super) enum Ask {
     /// The first of all: the child answers [`Told::Ready`] once it has given up its rights.
     Hello {
         version: u32,
-        module: ModuleSpec,
+        backend: Backend,
         sandbox: Sandbox,
     },
     List,
@@ -110,10 +110,10 @@ pub(super) enum Ask {
     Close {
         object: Handle,
     },
-    /// The answer to a [`Told::PinWanted`] of the same number. Without a reply.
-    Pin(Secret),
+    /// The answer to a [`Told::PinWanted`] or [`Told::ManagementKeyWanted`] of the same number. Without a reply.
+    Secret(Secret),
     /// The same where there is none.
-    NoPin(TokenError),
+    NoSecret(TokenError),
 }
 
 /// From the child: the number of the request that it belongs to, and what there is to tell.
@@ -132,6 +132,10 @@ pub(super) enum Told {
     },
     /// Before the reply: the token wants its PIN.
     PinWanted(PinPrompt),
+    /// Before the reply: the card wants its management key.
+    ManagementKeyWanted(TokenName),
+    /// Before the reply: the token is about to wait for a touch. Without an answer.
+    TouchWanted(TokenName),
     Done,
     Failed(TokenError),
     Tokens(Vec<TokenSummary>),
@@ -147,6 +151,7 @@ pub(super) enum Told {
     Was(bool),
     Signer {
         signer: Handle,
+        id: SignerId,
         public_key: EcPoint,
     },
     Signature(Bytes),
@@ -170,16 +175,16 @@ impl Secret {
         Self(Zeroizing::new(key.expose().to_vec()))
     }
 
-    pub(super) fn of_pin(pin: &Pin) -> Self {
-        Self(Zeroizing::new(pin.expose().to_vec()))
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+        Self(Zeroizing::new(bytes.to_vec()))
     }
 
     pub(super) fn key(&self) -> Option<Key256> {
         Key256::from_slice(&self.0)
     }
 
-    pub(super) fn pin(&self) -> Pin {
-        Pin::new(SecretBytes::copy_of(&self.0))
+    pub(super) fn bytes(&self) -> SecretBytes {
+        SecretBytes::copy_of(&self.0)
     }
 }
 

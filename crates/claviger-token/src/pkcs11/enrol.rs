@@ -58,7 +58,7 @@ fn generate_as(
     let tested = || {
         let serial = keyless.summary()?.serial;
         let entropy = SharedEntropy(Arc::clone(entropy));
-        let token = beside(keyless, &serial, entropy, recipient, scheme)?;
+        let token = beside(keyless, &serial, entropy, recipient, scheme, None)?;
         let mut report = self_test(&token)?;
         report.note_strictness(made.strictness);
         Ok((token, report))
@@ -135,13 +135,18 @@ pub(super) fn open(
     scheme: Scheme,
     profile: &str,
 ) -> Result<Pkcs11Token, TokenError> {
+    let entropy = SharedEntropy(Arc::clone(&access.entropy));
+    let login = Login::new(&access.pin);
+    if scheme == Scheme::EcdhEsA256Kw && uri.id.is_none() && uri.object.is_none() {
+        let keyless = Pool::attach(module, uri.clone(), login, None)?;
+        return beside(&keyless, "", entropy, recipient, scheme, Profile::parse(profile));
+    }
     let id = uri.id.clone().unwrap_or_else(|| recipient.as_bytes().to_vec());
     let query = KeyQuery {
         template: template::query(scheme, &id, uri.object.as_deref()),
         shown: uri.object.clone().unwrap_or_else(|| recipient.to_string()),
     };
-    let pool = Pool::attach(module, uri.clone(), Login::new(&access.pin), Some(query))?;
-    let entropy = SharedEntropy(Arc::clone(&access.entropy));
+    let pool = Pool::attach(module, uri.clone(), login, Some(query))?;
     attach(pool, entropy, &id, recipient, scheme, Profile::parse(profile))
 }
 
@@ -152,10 +157,14 @@ fn beside(
     entropy: SharedEntropy,
     recipient: RecipientId,
     scheme: Scheme,
+    profile: Option<Profile>,
 ) -> Result<Pkcs11Token, TokenError> {
-    let id = recipient.as_bytes();
-    let query = KeyQuery { template: template::query(scheme, id, None), shown: recipient.to_string() };
-    attach(pool.beside(serial, Some(query))?, entropy, id, recipient, scheme, None)
+    let id = match scheme {
+        Scheme::EcdhEsA256Kw => pool.run(|session, _| Ok(kek::id_of(session, scheme, recipient)?))?,
+        _ => recipient.as_bytes().to_vec(),
+    };
+    let query = KeyQuery { template: template::query(scheme, &id, None), shown: recipient.to_string() };
+    attach(pool.beside(serial, Some(query))?, entropy, &id, recipient, scheme, profile)
 }
 
 fn attach(
@@ -258,7 +267,7 @@ impl Pkcs11Token {
 
     /// See [`crate::Token::sibling`]; the module is probed anew for it.
     pub(super) fn sibling_key(&self, recipient: RecipientId, scheme: Scheme) -> Result<Self, TokenError> {
-        beside(&self.pool, &self.description.token_serial, self.entropy.clone(), recipient, scheme)
+        beside(&self.pool, &self.description.token_serial, self.entropy.clone(), recipient, scheme, None)
     }
 
     /// See [`crate::Token::generate_sibling`].
@@ -272,11 +281,10 @@ impl Pkcs11Token {
     pub(super) fn end_sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
         let pool = self.pool.beside(&self.description.token_serial, None)?;
         let writer = pool.writer()?;
-        let key = template::query(scheme, recipient.as_bytes(), None);
-        let id = recipient.as_bytes();
-        let was_there = destroy_all(&writer, &key, id)?;
+        let id = kek::id_of(&writer, scheme, recipient)?;
+        let was_there = destroy_all(&writer, &template::query(scheme, &id, None), &id)?;
         if !scheme.is_symmetric() {
-            destroy_all(&writer, &template::public_query(id), id)?;
+            destroy_all(&writer, &template::public_query(&id), &id)?;
         }
         login::sees_all(pool.module(), &writer)?;
         Ok(was_there)

@@ -5,7 +5,7 @@ use super::{
     ffi::{ObjectHandle, Session},
     template::{self, KeyTemplate, Strictness},
 };
-use crate::{ModuleSettings, PublicKey, TokenError};
+use crate::{ModuleSettings, PublicKey, TokenError, software};
 use claviger_types::{EcPoint, RecipientId, Scheme};
 use cryptoki::{
     error::RvError,
@@ -200,6 +200,27 @@ pub(super) fn public_key(
         }
     };
     key.map(Some).ok_or_else(missing)
+}
+
+/// The `CKA_ID` of a recipient's key: the recipient's own bytes, or where the key was there before it became one and has an id
+/// of its own, as on a PIV card, that of the public half that the recipient is named by.
+pub(super) fn id_of(session: &Session, scheme: Scheme, recipient: RecipientId) -> Result<Vec<u8>, Fault> {
+    let own = recipient.as_bytes().to_vec();
+    if scheme != Scheme::EcdhEsA256Kw || !find_all(session, &template::query(scheme, &own, None))?.is_empty()
+    {
+        return Ok(own);
+    }
+    for object in find_all(session, &template::public_points())? {
+        let Some(Attribute::EcPoint(encoded)) = read(session, object, AttributeType::EcPoint)? else {
+            continue;
+        };
+        if point_of(&encoded).is_some_and(|point| software::name_of(&point) == *recipient.as_bytes())
+            && let Some(Attribute::Id(id)) = read(session, object, AttributeType::Id)?
+        {
+            return Ok(id);
+        }
+    }
+    Ok(own)
 }
 
 pub(super) fn public_object(session: &Session, id: &[u8]) -> Result<Option<ObjectHandle>, Fault> {

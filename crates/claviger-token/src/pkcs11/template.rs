@@ -142,6 +142,11 @@ pub(super) fn public_query(id: &[u8]) -> [Attribute; 2] {
     [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Id(id.to_vec())]
 }
 
+/// By which the public halves of all keys on curves are found.
+pub(super) fn public_points() -> [Attribute; 2] {
+    [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::KeyType(KeyType::EC)]
+}
+
 const fn class(scheme: Scheme) -> ObjectClass {
     if scheme.is_symmetric() { ObjectClass::SECRET_KEY } else { ObjectClass::PRIVATE_KEY }
 }

@@ -1,13 +1,19 @@
 //! Reaching a token: module, URI, PIN, key.
 
 use crate::lab::{CONTEXT, Counting, Lab, access, fresh, key};
-use claviger_token::{Driver as _, ModuleSpec, NewKek, TokenError, Uri, pkcs11::Pkcs11Driver};
+use claviger_token::{Driver as _, ModuleSpec, NewKek, PivKek, TokenError, Uri, pkcs11::Pkcs11Driver};
 use claviger_types::{OsEntropy, RecipientId, Scheme};
 use softhsm_fixtures::LABEL;
 
 fn new_kek(scheme: Scheme) -> NewKek {
     let recipient = RecipientId::random(&OsEntropy).unwrap();
-    NewKek { recipient, label: "claviger".to_owned(), scheme: Some(scheme), allow_sha1: false }
+    NewKek {
+        recipient,
+        label: "claviger".to_owned(),
+        scheme: Some(scheme),
+        allow_sha1: false,
+        piv: PivKek::default(),
+    }
 }
 
 pub(crate) fn a_wrong_pin_is_tried_once(lab: &Lab<'_>) {

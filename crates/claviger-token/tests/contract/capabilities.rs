@@ -5,7 +5,7 @@ use crate::{
     fork::Forked,
     lab::{CONTEXT, Counting, Lab, access, fresh, key},
 };
-use claviger_token::{Kek, NewKek, TokenError};
+use claviger_token::{Kek, NewKek, PivKek, TokenError};
 use claviger_types::{OsEntropy, RecipientId, Scheme, SignerId};
 use cryptoki::{mechanism::Mechanism, object::Attribute};
 use softhsm_fixtures::{Instance, LABEL, Provider, in_own_processes};
@@ -113,7 +113,7 @@ fn said<T>(outcome: &Result<T, TokenError>) -> &'static str {
 
 fn generate(lab: &Lab<'_>, scheme: Option<Scheme>, allow_sha1: bool) -> Result<Arc<dyn Kek>, TokenError> {
     let recipient = RecipientId::random(&OsEntropy).unwrap();
-    let new = NewKek { recipient, label: "claviger".to_owned(), scheme, allow_sha1 };
+    let new = NewKek { recipient, label: "claviger".to_owned(), scheme, allow_sha1, piv: PivKek::default() };
     lab.driver.generate(&lab.uri, &lab.access, &new).map(|(kek, _)| kek)
 }
 

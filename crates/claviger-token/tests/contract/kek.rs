@@ -1,7 +1,7 @@
 //! The KEK itself: its attributes, its self-test, its end.
 
 use crate::lab::{CONTEXT, Lab, class_of, fresh, has, has_one_mechanism, key, objects};
-use claviger_token::{NewKek, TokenError};
+use claviger_token::{NewKek, PivKek, TokenError};
 use claviger_types::{OsEntropy, RecipientId, Scheme};
 use cryptoki::{
     mechanism::Mechanism,
@@ -19,6 +19,7 @@ pub(crate) fn attributes_are_as_the_template_says(lab: &Lab<'_>, scheme: Scheme)
         label: "the master key".to_owned(),
         scheme: Some(scheme),
         allow_sha1: false,
+        piv: PivKek::default(),
     };
     let (token, _) = lab.driver.generate(&lab.uri, &lab.access, &new).unwrap();
     assert_eq!(token.describe().key_label, "the master key");
@@ -56,7 +57,13 @@ pub(crate) fn attributes_are_as_the_template_says(lab: &Lab<'_>, scheme: Scheme)
 
 pub(crate) fn the_preferred_scheme_is(lab: &Lab<'_>, scheme: Scheme) {
     let recipient = RecipientId::random(&OsEntropy).unwrap();
-    let new = NewKek { recipient, label: "claviger".to_owned(), scheme: None, allow_sha1: false };
+    let new = NewKek {
+        recipient,
+        label: "claviger".to_owned(),
+        scheme: None,
+        allow_sha1: false,
+        piv: PivKek::default(),
+    };
     let generate = |new: &NewKek| lab.driver.generate(&lab.uri, &lab.access, new);
     let (token, report) = if scheme == Scheme::RsaOaepSha1 {
         // Only when it is asked for.

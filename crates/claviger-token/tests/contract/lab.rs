@@ -1,8 +1,8 @@
 //! A module's private token as the tests use it, and a second pair of hands in the same process.
 
 use claviger_token::{
-    Access, Driver, Kek, ModuleSpec, NewKek, PinPrompt, PinSource, SelfTestReport, TokenError, Unwrapped,
-    Uri, host::HostDriver, pkcs11::Pkcs11Driver,
+    Access, Driver, Kek, ModuleSpec, NewKek, PinPrompt, PinSource, PivKek, SelfTestReport, TokenError,
+    Unwrapped, Uri, host::HostDriver, pkcs11::Pkcs11Driver,
 };
 use claviger_types::{Key256, OsEntropy, Pin, RecipientId, Scheme, SecretBytes, WrappedCek};
 use cryptoki::{
@@ -97,7 +97,13 @@ impl<'a> Lab<'a> {
         scheme: Option<Scheme>,
     ) -> Result<(Arc<dyn Kek>, SelfTestReport), TokenError> {
         let recipient = RecipientId::random(&OsEntropy).unwrap();
-        let new = NewKek { recipient, label: "claviger".to_owned(), scheme, allow_sha1: false };
+        let new = NewKek {
+            recipient,
+            label: "claviger".to_owned(),
+            scheme,
+            allow_sha1: false,
+            piv: PivKek::default(),
+        };
         self.driver.generate(&self.uri, &self.access, &new)
     }
 

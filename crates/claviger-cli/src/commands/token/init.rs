@@ -14,7 +14,7 @@ use crate::{
     prompt, report,
 };
 use claviger_token::{
-    Erase, NewToken, PinOwner, PinPrompt, PinSource as _, PinTries, TokenAdmin as _, TokenError, Uri,
+    Erase, NewToken, PinKind, PinOwner, PinPrompt, PinSource as _, PinTries, TokenAdmin as _, TokenError, Uri,
 };
 use serde_json::json;
 use std::{collections::BTreeSet, path::PathBuf};
@@ -175,7 +175,13 @@ fn ask(found: &Found, label: &str, so_pin: &Once, new_pin: &Once) -> Result<(), 
         return Err(TokenError::SoPinLocked.into());
     }
     let label = if token.initialised { &token.label } else { label };
-    let prompt = PinPrompt { token_label: label.to_owned(), token_serial: token.serial.clone(), tries };
+    let prompt = PinPrompt {
+        token_label: label.to_owned(),
+        token_serial: token.serial.clone(),
+        tries,
+        left: None,
+        kind: PinKind::Token,
+    };
     so_pin.pin(&prompt).map_err(|error| match error {
         TokenError::PinUnavailable { reason } => TokenError::SoPinUnavailable { reason },
         error => error,

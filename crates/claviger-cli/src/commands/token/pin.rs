@@ -181,6 +181,8 @@ fn stale(uri: &Uri, found: &Found, whose: PinOwner, new: &Once, context: &Contex
         token_label: found.token.label.clone(),
         token_serial: found.token.serial.clone(),
         tries: PinTries::Normal,
+        left: None,
+        kind: found.token.details.pin_kind,
     };
     let is_old = |source: &dyn PinSource| source.pin(&prompt).is_ok_and(|pin| !new.is(&pin));
     files.retain(|file| is_old(&PinFile::new(file.clone())));
