@@ -196,7 +196,7 @@ fn hop(
         program: env::current_exe().unwrap(),
         args: vec![CHILD.into()],
         env: env::vars_os().collect(),
-        module: ModuleSpec::new(provider.module()),
+        backend: ModuleSpec::new(provider.module()).into(),
         sandbox: Sandbox { write: vec![pin_file.parent().unwrap().to_owned()], ..Sandbox::default() },
         deadlines: Deadlines::default(),
     };

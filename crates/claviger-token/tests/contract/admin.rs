@@ -42,7 +42,13 @@ fn works(lab: &Lab<'_>, uri: &Uri, pin: &'static str) -> Result<(), TokenError> 
 
 fn generate(lab: &Lab<'_>, uri: &Uri, pin: &'static str) -> Result<Arc<dyn Kek>, TokenError> {
     let recipient = RecipientId::random(&OsEntropy).unwrap();
-    let new = NewKek { recipient, label: "claviger".to_owned(), scheme: None, allow_sha1: false };
+    let new = NewKek {
+        recipient,
+        label: "claviger".to_owned(),
+        scheme: None,
+        allow_sha1: false,
+        piv: claviger_token::PivKek::default(),
+    };
     Ok(lab.driver.generate(uri, &access(&Counting::new(pin)), &new)?.0)
 }
 

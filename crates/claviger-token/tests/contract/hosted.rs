@@ -33,7 +33,7 @@ pub(crate) fn spec(instance: &Instance) -> HostSpec {
         program: env::current_exe().unwrap(),
         args: ["--exact", "hosted::child", "--ignored", "--nocapture"].map(Into::into).to_vec(),
         env: environment,
-        module: ModuleSpec::new(instance.module()),
+        backend: ModuleSpec::new(instance.module()).into(),
         sandbox: Sandbox { write: vec![instance.home().to_owned()], ..Sandbox::default() },
         deadlines: Deadlines::default(),
     }
@@ -125,7 +125,7 @@ fn faulty<'a>(lab: &Lab<'a>, deadlines: Deadlines) -> (Lab<'a>, HostDriver, Faul
     let faults = Faults::of(lab.instance);
     faults.clear();
     let module = ModuleSpec::new(faults.module());
-    let driver = HostDriver::new(HostSpec { module, deadlines, ..spec(lab.instance) });
+    let driver = HostDriver::new(HostSpec { backend: module.into(), deadlines, ..spec(lab.instance) });
     (Lab { driver: Arc::new(driver.clone()), ..Lab::new(lab.instance) }, driver, faults)
 }
 
@@ -345,7 +345,7 @@ pub(crate) fn the_module_can_do_little(lab: &Lab<'_>) {
         write: vec![elsewhere.path().to_owned(), lab.instance.home().to_owned()],
     };
     let module = ModuleSpec::new(faults.module());
-    let granted = HostDriver::new(HostSpec { module, sandbox, ..spec(lab.instance) });
+    let granted = HostDriver::new(HostSpec { backend: module.into(), sandbox, ..spec(lab.instance) });
     faults.inject("C_GetSlotList", At::Nth(1), Action::Intrude);
     granted.list().unwrap();
     let done = |what: &str| {

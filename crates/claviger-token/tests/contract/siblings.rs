@@ -66,6 +66,7 @@ pub(crate) fn a_second_enrolment_asks_for_no_pin(lab: &Lab<'_>) {
         label: "the next one".to_owned(),
         scheme: None,
         allow_sha1: lab.scheme() == Scheme::RsaOaepSha1,
+        piv: claviger_token::PivKek::default(),
     };
     let (second, _) = lab.driver.generate(&lab.uri, &access(&silent), &new).unwrap();
     assert_eq!((lab.pin.asked(), silent.asked()), (1, 0));
