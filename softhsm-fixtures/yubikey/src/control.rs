@@ -2,7 +2,7 @@
 //!
 //! - `touch auto`, `touch never`, `touch after MS`: what happens when the card wants a touch;
 //! - `touch-timeout MS`: how long it waits for one;
-//! - `remove`, `insert`: the card leaves the reader and comes back;
+//! - `remove`, `insert`: the card leaves the reader and comes back; `where`: whether it is `in` or `out`;
 //! - `delay MS`: how much longer each command takes;
 //! - `counts`, `counts reset`: how many commands of each instruction came, and how many touches were wanted;
 //! - `inject INS AT ACTION`, `inject clear`. INS is the instruction in hexadecimal, or `any`. AT is `N` (the Nth from now
@@ -32,6 +32,7 @@ pub(crate) fn obey(words: &[&str], world: &World) -> Obeyed {
         }
         ["remove"] => world.remove(),
         ["insert"] => world.change(|state| state.inserted = true),
+        ["where"] => return Ok(if world.state().inserted { "in" } else { "out" }.to_owned()),
         ["delay", time] => {
             let time = milliseconds(time)?;
             world.change(|state| state.delay = time);

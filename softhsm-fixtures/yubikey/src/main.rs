@@ -39,7 +39,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let wanted = |name: &'static str| option(name).ok_or_else(|| format!("{name} is missing"));
 
     let port: u16 = wanted("--port")?.parse()?;
-    let listener = UnixListener::bind(wanted("--control")?)?;
     let attestation = option("--attestation").map(|path| Attestation::at(Path::new(path))).transpose()?;
     let firmware = firmware(option("--firmware").unwrap_or("5.4.3")).ok_or("--firmware is no version")?;
     let usual = if firmware >= [5, 7, 0] { Cipher::Aes192 } else { Cipher::Tdes };
@@ -57,6 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     let world = Arc::new(World::new());
+    // Whoever waits for the socket finds the root of attestation, too.
+    let listener = UnixListener::bind(wanted("--control")?)?;
     let controlled = Arc::clone(&world);
     thread::spawn(move || lines::serve(&listener, move |words| control::obey(words, &controlled)));
     inner::run(|inner| vpcd::serve(port, &mut Card::new(identity, inner, attestation), &world))
