@@ -25,6 +25,9 @@ token_packages=(softhsm2 opensc)
 # shellcheck disable=SC2034
 module_packages=(swtpm libtpm2-pkcs11-1 tpm2-abrmd libtss2-tcti-tabrmd0 dbus p11-kit p11-kit-modules opencryptoki
     libnss3 libnss3-tools)
+# Virtual YubiKeys, the tools of others that they are tested with, and what age's plugin is built from.
+# shellcheck disable=SC2034
+card_packages=(pcscd vsmartcard-vpcd ykcs11 yubico-piv-tool yubikey-manager age openssl libpcsclite-dev)
 
 say() { printf '%s\n' "$*"; }
 

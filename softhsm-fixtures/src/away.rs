@@ -28,6 +28,7 @@ impl Instance {
             // The bus stays, as a machine's does: a process keeps its one connection to it.
             Provider::Tpm => self.ids().into_iter().take(2).for_each(kill),
             Provider::OpenCryptoki => kill(opencryptoki::daemon()),
+            Provider::YubiKey => self.yubikey(0).remove(),
         }
     }
 
@@ -48,8 +49,17 @@ impl Instance {
                 opencryptoki::start_daemon();
                 Vec::new()
             }
+            Provider::YubiKey => {
+                self.yubikey(0).insert();
+                return;
+            }
         };
         self.note(&started);
+        self.keep(started);
+    }
+
+    /// Lets what was started later end with the instance.
+    pub(crate) fn keep(&self, started: Vec<Daemon>) {
         self.later.lock().unwrap_or_else(PoisonError::into_inner).extend(started);
     }
 
@@ -83,7 +93,7 @@ fn kill_with_children(id: u32) {
 }
 
 /// Kills a process that a fixture started, and waits until it is gone or waits for its parent only.
-fn kill(id: u32) {
+pub(crate) fn kill(id: u32) {
     let process = i32::try_from(id).ok().and_then(Pid::from_raw);
     let process = process.unwrap_or_else(|| panic!("{id} is no process"));
     kill_process(process, Signal::KILL).unwrap_or_else(|error| panic!("process {id}: {error}"));

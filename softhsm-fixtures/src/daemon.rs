@@ -22,6 +22,11 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts a program that stays in the foreground. What it says goes nowhere.
     pub(crate) fn start(command: &Command, install: &'static str) -> Self {
+        Self::start_with(command, Stdio::null(), install)
+    }
+
+    /// The same with something for it to hold, or to read.
+    pub(crate) fn start_with(command: &Command, input: Stdio, install: &'static str) -> Self {
         let name = command.get_program().display().to_string();
         // The kernel kills it when this thread is gone, however the test ends.
         let mut guarded = Command::new("setpriv");
@@ -33,7 +38,7 @@ impl Daemon {
             };
         }
         let child = guarded
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

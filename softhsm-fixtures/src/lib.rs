@@ -20,19 +20,21 @@ mod p11kit;
 mod process;
 mod softhsm;
 mod tpm;
+mod yubikey;
 
 pub use fault::{Action, At, Call, Faults};
 pub use process::{in_own_process, in_own_processes};
+pub use yubikey::{CardAction, KeySpec, PcscFault, PcscFaults, Touch, YubiKey};
 
 use daemon::Daemon;
 use std::{
     ffi::OsStr,
     fs,
     ops::Deref,
-    os::unix::fs::OpenOptionsExt as _,
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
     process::Command,
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
 };
 
 /// The label of the token that every fixture begins with.
@@ -57,10 +59,13 @@ pub enum Provider {
     OpenCryptoki,
     /// NSS's softokn, which is to be refused.
     Nss,
+    /// Virtual YubiKeys with a pcscd of their own, through Yubico's module.
+    YubiKey,
 }
 
 impl Provider {
-    /// Every provider.
+    /// Every provider whose module is in the table of capabilities. [`Self::YubiKey`] is not: its module is another way to
+    /// cards that have a driver of their own.
     pub const ALL: [Self; 6] =
         [Self::SoftHsm, Self::Kryoptic, Self::Tpm, Self::P11Kit, Self::OpenCryptoki, Self::Nss];
 
@@ -73,6 +78,7 @@ impl Provider {
             Self::P11Kit => "p11-kit",
             Self::OpenCryptoki => "opencryptoki",
             Self::Nss => "nss",
+            Self::YubiKey => "yubikey",
         }
     }
 
@@ -90,6 +96,7 @@ impl Provider {
             Self::P11Kit => p11kit::module(),
             Self::OpenCryptoki => opencryptoki::module(),
             Self::Nss => nss::module(),
+            Self::YubiKey => yubikey::module(),
         }
     }
 
@@ -119,6 +126,11 @@ impl Provider {
             Self::P11Kit => daemons = p11kit::start(&instance.home),
             Self::OpenCryptoki => daemons = opencryptoki::start(&instance.home),
             Self::Nss => {}
+            Self::YubiKey => {
+                let (started, ports) = yubikey::start(&instance.home);
+                instance.hold(ports);
+                daemons = started;
+            }
         }
         instance.note(&daemons);
         Instance { daemons, _owned: Some(home), ..instance }
@@ -141,6 +153,8 @@ pub struct Instance {
     daemons: Vec<Daemon>,
     // Those that were started again.
     later: Mutex<Vec<Daemon>>,
+    // Locks of what is one instance's only.
+    held: Mutex<Vec<OwnedFd>>,
     // Deletes the directory at the end; absent in the child of `in_own_process`, whose parent owns it.
     _owned: Option<tempfile::TempDir>,
 }
@@ -154,8 +168,14 @@ impl Instance {
             home,
             daemons: Vec::new(),
             later: Mutex::default(),
+            held: Mutex::default(),
             _owned: None,
         }
+    }
+
+    /// Holds this as long as the instance is there.
+    fn hold(&self, lock: OwnedFd) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
     }
 
     /// Whose module this is.
@@ -187,6 +207,7 @@ impl Instance {
             Provider::Kryoptic => vec![("KRYOPTIC_CONF", kryoptic::config(&self.home))],
             Provider::Tpm => tpm::env(&self.home),
             Provider::P11Kit => p11kit::env(&self.home),
+            Provider::YubiKey => yubikey::env(&self.home),
             Provider::OpenCryptoki | Provider::Nss => Vec::new(),
         }
     }
@@ -210,12 +231,15 @@ impl Instance {
 
     /// The URI of the first token.
     pub fn uri(&self) -> String {
-        format!("pkcs11:token={LABEL}")
+        match self.provider {
+            Provider::YubiKey => format!("pkcs11:serial={}", self.yubikey(0).serial()),
+            _ => format!("pkcs11:token={LABEL}"),
+        }
     }
 
     /// The same with `pin-source=` naming [`Self::pin_file`].
     pub fn uri_with_pin(&self) -> String {
-        format!("pkcs11:token={LABEL}?pin-source=file:{}", self.pin_file.display())
+        format!("{}?pin-source=file:{}", self.uri(), self.pin_file.display())
     }
 
     /// A file (mode 0600) that holds [`PIN`] and a newline.
@@ -245,12 +269,17 @@ impl Instance {
     pub fn add_slot(&self) {
         match self.provider {
             Provider::Kryoptic => drop(kryoptic::add_slot(&self.home)),
-            Provider::SoftHsm | Provider::P11Kit | Provider::Tpm | Provider::OpenCryptoki | Provider::Nss => {
-            }
+            Provider::SoftHsm
+            | Provider::P11Kit
+            | Provider::Tpm
+            | Provider::OpenCryptoki
+            | Provider::Nss
+            | Provider::YubiKey => {}
         }
     }
 
-    /// Makes one more token, also with a label that is taken. Processes that already loaded the module may not see it.
+    /// Makes one more token, also with a label that is taken; YubiKeys have serial numbers instead. Processes that already
+    /// loaded the module may not see it.
     pub fn add_token(&self, label: &str) {
         match self.provider {
             Provider::SoftHsm | Provider::P11Kit => softhsm::add_token(&self.home, label),
@@ -258,6 +287,7 @@ impl Instance {
             Provider::Tpm => tpm::add_token(&self.home, label),
             Provider::OpenCryptoki => opencryptoki::add_token(&self.home, label),
             Provider::Nss => nss::add_token(&self.home, label, &self.pin_file),
+            Provider::YubiKey => drop(self.add_yubikey(&KeySpec::default())),
         }
     }
 }
