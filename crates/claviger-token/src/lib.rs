@@ -13,6 +13,8 @@ mod error;
 pub mod host;
 mod module;
 mod pin;
+#[cfg(feature = "piv")]
+pub mod piv;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
 pub mod software;
