@@ -71,6 +71,15 @@ fn seeds_of_stored_structures_are_of_todays_format() {
     }
 }
 
+/// They are of real YubiKeys.
+#[test]
+fn seeds_of_attestations_attest() {
+    for file in files(&root().join("corpus/piv_attestation")) {
+        let seed = std::fs::read(&file).expect("a seed");
+        assert!(claviger_fuzz::attests(&seed), "{} does not", file.display());
+    }
+}
+
 #[test]
 fn mutations_of_the_corpus_hold() {
     let mutations = std::env::var("CLAVIGER_MUTATIONS");

@@ -13,6 +13,7 @@
 
 mod admin;
 mod apdu;
+pub mod attestation;
 mod card;
 mod certificate;
 mod culprits;

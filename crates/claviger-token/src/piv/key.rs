@@ -87,10 +87,8 @@ impl Key {
 
     /// Gives the PIN, if the key wants it once.
     pub(super) fn log_in(&self) -> Result<(), Failure> {
-        match self.home().pin {
-            PinPolicy::Once => self.login.log_in(&self.card),
-            PinPolicy::Never | PinPolicy::Always => Ok(()),
-        }
+        let pin = self.home().pin;
+        if pin == PinPolicy::Never || pin.is_for_each_use() { Ok(()) } else { self.login.log_in(&self.card) }
     }
 
     /// The shared secret of the key and this point, which must lie on the curve.
@@ -123,7 +121,7 @@ impl Key {
         home: Home,
         operation: &mut dyn FnMut(&mut Session<'_>, Slot) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let lasting = if home.pin == PinPolicy::Always { Lasting::No } else { Lasting::Yes };
+        let lasting = if home.pin.is_for_each_use() { Lasting::No } else { Lasting::Yes };
         self.login.run(&self.card, lasting, |session, given| {
             let may_wait = home.touch != TouchPolicy::Never
                 && !(home.touch == TouchPolicy::Cached && self.card.is_touched());
@@ -174,8 +172,8 @@ impl Key {
         }
         let pin = match home.pin {
             PinPolicy::Never => PinState::Given,
-            PinPolicy::Once | PinPolicy::Always if given => PinState::Given,
-            PinPolicy::Once | PinPolicy::Always => session.pin_state()?,
+            _ if given => PinState::Given,
+            _ => session.pin_state()?,
         };
         Ok(match pin {
             PinState::Wanted(left) => Failure::PinWanted { left },

@@ -1,4 +1,4 @@
-//! When a YubiKey asks for its PIN and for a touch, fixed for each key when it is made.
+//! When a YubiKey wants its PIN, or a touch, before it uses a key: fixed as the key is made.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -7,12 +7,53 @@ use std::{fmt, str::FromStr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PinPolicy {
-    /// Never: whoever has the YubiKey uses the key.
+    /// Never.
     Never,
-    /// Once, until the YubiKey is unplugged, reset or used for something else.
+    /// Once, as long as the card has power and no other application is selected.
     Once,
-    /// Before each use.
+    /// Before every use.
     Always,
+    /// As [`PinPolicy::Once`], or a fingerprint in place of the PIN.
+    MatchOnce,
+    /// As [`PinPolicy::Always`], or a fingerprint in place of the PIN.
+    MatchAlways,
+}
+
+impl PinPolicy {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Never, Self::Once, Self::Always, Self::MatchOnce, Self::MatchAlways];
+
+    /// Whether each use wants it anew.
+    pub const fn is_for_each_use(self) -> bool {
+        matches!(self, Self::Always | Self::MatchAlways)
+    }
+
+    /// Its name, as Yubico's tools write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Once => "once",
+            Self::Always => "always",
+            Self::MatchOnce => "match-once",
+            Self::MatchAlways => "match-always",
+        }
+    }
+
+    /// Its number, in commands to a YubiKey and in what it attests.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Never => 1,
+            Self::Once => 2,
+            Self::Always => 3,
+            Self::MatchOnce => 4,
+            Self::MatchAlways => 5,
+        }
+    }
+
+    /// The policy of this number. 0, a YubiKey's default for the slot, is none: it never stands in an answer.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.byte() == byte)
+    }
 }
 
 /// When a key wants a touch.
@@ -21,50 +62,17 @@ pub enum PinPolicy {
 pub enum TouchPolicy {
     /// Never.
     Never,
-    /// At each use.
+    /// For every use.
     Always,
-    /// At a use more than 15 seconds after the last touch.
+    /// For a use, and then not for 15 seconds.
     Cached,
-}
-
-impl PinPolicy {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Once, Self::Always, Self::Never];
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Never => "never",
-            Self::Once => "once",
-            Self::Always => "always",
-        }
-    }
-
-    /// The byte that a YubiKey knows it by.
-    pub const fn byte(self) -> u8 {
-        match self {
-            Self::Never => 1,
-            Self::Once => 2,
-            Self::Always => 3,
-        }
-    }
-
-    /// The policy of this byte. One that asks for a fingerprint instead asks for the PIN where there is no sensor.
-    pub const fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            1 => Some(Self::Never),
-            2 | 4 => Some(Self::Once),
-            3 | 5 => Some(Self::Always),
-            _ => None,
-        }
-    }
 }
 
 impl TouchPolicy {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Cached, Self::Always, Self::Never];
+    pub const ALL: [Self; 3] = [Self::Never, Self::Always, Self::Cached];
 
-    /// Its name.
+    /// Its name, as Yubico's tools write it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Never => "never",
@@ -73,7 +81,7 @@ impl TouchPolicy {
         }
     }
 
-    /// The byte that a YubiKey knows it by.
+    /// Its number, in commands to a YubiKey and in what it attests.
     pub const fn byte(self) -> u8 {
         match self {
             Self::Never => 1,
@@ -82,28 +90,40 @@ impl TouchPolicy {
         }
     }
 
-    /// The policy of this byte.
-    pub const fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            1 => Some(Self::Never),
-            2 => Some(Self::Always),
-            3 => Some(Self::Cached),
-            _ => None,
-        }
+    /// The policy of this number. 0, a YubiKey's default for the slot, is none: it never stands in an answer.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.byte() == byte)
     }
 }
 
-/// It names no policy.
+/// The text names no policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a policy is one of {0}")]
-pub struct UnknownPolicy(&'static str);
+pub enum UnknownPolicy {
+    /// No PIN policy.
+    #[error("the PIN policies are never, once, always, match-once and match-always")]
+    Pin,
+    /// No touch policy.
+    #[error("the touch policies are never, always and cached")]
+    Touch,
+}
+
+impl fmt::Display for PinPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Display for TouchPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
 
 impl FromStr for PinPolicy {
     type Err = UnknownPolicy;
 
     fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
-        let named = Self::ALL.into_iter().find(|policy| policy.name() == text);
-        named.ok_or(UnknownPolicy("once, always, never"))
+        Self::ALL.into_iter().find(|policy| policy.name() == text).ok_or(UnknownPolicy::Pin)
     }
 }
 
@@ -111,19 +131,31 @@ impl FromStr for TouchPolicy {
     type Err = UnknownPolicy;
 
     fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
-        let named = Self::ALL.into_iter().find(|policy| policy.name() == text);
-        named.ok_or(UnknownPolicy("cached, always, never"))
+        Self::ALL.into_iter().find(|policy| policy.name() == text).ok_or(UnknownPolicy::Touch)
     }
 }
 
-impl fmt::Display for PinPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl fmt::Display for TouchPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+    #[test]
+    fn names_and_numbers_lead_back() {
+        for policy in PinPolicy::ALL {
+            assert_eq!(policy.to_string().parse(), Ok(policy));
+            assert_eq!(PinPolicy::from_byte(policy.byte()), Some(policy));
+        }
+        for policy in TouchPolicy::ALL {
+            assert_eq!(policy.to_string().parse(), Ok(policy));
+            assert_eq!(TouchPolicy::from_byte(policy.byte()), Some(policy));
+        }
+    }
+
+    #[test]
+    fn there_are_no_others() {
+        assert_eq!("Once".parse::<PinPolicy>(), Err(UnknownPolicy::Pin));
+        assert_eq!("once".parse::<TouchPolicy>(), Err(UnknownPolicy::Touch));
+        assert_eq!([0, 6, 255].map(PinPolicy::from_byte), [None; 3]);
+        assert_eq!([0, 4, 255].map(TouchPolicy::from_byte), [None; 3]);
     }
 }

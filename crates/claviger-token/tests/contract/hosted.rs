@@ -3,11 +3,11 @@
 use crate::lab::{CONTEXT, Lab, fresh, key};
 use claviger_token::{
     Access, Driver as _, ModuleSpec, PinPrompt, PinSource, TokenError,
-    host::{Deadlines, HostDriver, HostSpec, Sandbox, serve},
+    host::{Backend, Deadlines, HostDriver, HostSpec, Sandbox, serve},
     pkcs11::Pkcs11Driver,
 };
 use claviger_types::{Digest, OsEntropy, Pin, RecipientId, Scheme, SecretBytes, SignerId};
-use softhsm_fixtures::{Action, At, Faults, Instance};
+use softhsm_fixtures::{Action, At, Faults, Instance, Provider};
 use std::{
     env,
     net::TcpListener,
@@ -33,7 +33,10 @@ pub(crate) fn spec(instance: &Instance) -> HostSpec {
         program: env::current_exe().unwrap(),
         args: ["--exact", "hosted::child", "--ignored", "--nocapture"].map(Into::into).to_vec(),
         env: environment,
-        backend: ModuleSpec::new(instance.module()).into(),
+        backend: match instance.provider() {
+            Provider::YubiKey => Backend::Piv,
+            _ => ModuleSpec::new(instance.module()).into(),
+        },
         sandbox: Sandbox { write: vec![instance.home().to_owned()], ..Sandbox::default() },
         deadlines: Deadlines::default(),
     }

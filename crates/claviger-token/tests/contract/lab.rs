@@ -2,7 +2,7 @@
 
 use claviger_token::{
     Access, Driver, Kek, ModuleSpec, NewKek, PinPrompt, PinSource, PivKek, SelfTestReport, TokenError,
-    Unwrapped, Uri, host::HostDriver, pkcs11::Pkcs11Driver,
+    Unwrapped, Uri, host::HostDriver, piv::PivDriver, pkcs11::Pkcs11Driver,
 };
 use claviger_types::{Key256, OsEntropy, Pin, RecipientId, Scheme, SecretBytes, WrappedCek};
 use cryptoki::{
@@ -57,9 +57,13 @@ pub(crate) fn access(pin: &Arc<Counting>) -> Access {
 impl<'a> Lab<'a> {
     pub(crate) fn new(instance: &'a Instance) -> Self {
         let pin = Counting::new(PIN);
-        let mut spec = ModuleSpec::new(instance.module());
-        spec.settings.init_args = instance.init_args();
-        let driver = Arc::new(Pkcs11Driver::new(spec));
+        let driver: Arc<dyn Driver> = if instance.provider() == Provider::YubiKey {
+            Arc::new(PivDriver)
+        } else {
+            let mut spec = ModuleSpec::new(instance.module());
+            spec.settings.init_args = instance.init_args();
+            Arc::new(Pkcs11Driver::new(spec))
+        };
         Self { instance, driver, uri: instance.uri().parse().unwrap(), access: access(&pin), pin }
     }
 
@@ -79,6 +83,7 @@ impl<'a> Lab<'a> {
             Provider::P11Kit => &[RsaOaepSha1],
             Provider::Tpm | Provider::OpenCryptoki => &[RsaOaepSha256],
             Provider::Nss => &[A256Kw],
+            Provider::YubiKey => &[EcdhEsA256Kw],
         }
     }
 
@@ -141,11 +146,22 @@ impl<'a> Lab<'a> {
         self.instance.provider() == Provider::P11Kit
     }
 
+    /// How many keys of this class are on the token. A card is asked past the driver, and by its own status words.
+    pub(crate) fn count(&self, class: ObjectClass) -> usize {
+        match (self.instance.provider(), class) {
+            (Provider::YubiKey, ObjectClass::PRIVATE_KEY) => crate::piv::occupied(self.instance).len(),
+            (Provider::YubiKey, _) => 0,
+            _ => objects(&self.beside(), class).len(),
+        }
+    }
+
     /// Takes the driver's login away, and where its sessions cannot be reached, those as well.
     pub(crate) fn lose_login(&self) {
         if self.is_remote() {
             self.instance.remove();
             self.instance.put_back();
+        } else if self.instance.provider() == Provider::YubiKey {
+            crate::piv::reset(self.instance);
         } else {
             self.beside().logout().unwrap();
         }

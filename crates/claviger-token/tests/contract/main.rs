@@ -45,6 +45,7 @@ mod kek;
 mod lab;
 mod loss;
 mod pins;
+mod piv;
 mod refused;
 mod siblings;
 mod signers;

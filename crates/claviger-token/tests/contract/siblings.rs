@@ -1,6 +1,6 @@
 //! Several keys on one token behind one login: made, found, destroyed.
 
-use crate::lab::{CONTEXT, Counting, Lab, access, fresh, key, objects};
+use crate::lab::{CONTEXT, Counting, Lab, access, fresh, key};
 use claviger_token::{NewKek, NewKey, TokenError, Unwrapped};
 use claviger_types::{OsEntropy, RecipientId, Scheme};
 use cryptoki::object::ObjectClass;
@@ -87,12 +87,16 @@ pub(crate) fn a_sibling_is_made_without_a_second_pin(lab: &Lab<'_>) {
         };
         let made = first.generate_sibling(&new).unwrap();
         let description = made.describe();
-        assert_eq!((description.recipient, description.scheme), (new.recipient, scheme));
-        assert_eq!(description.key_label, "the next one");
+        assert_eq!(description.scheme, scheme);
+        let recipient = description.recipient;
+        // A card has no place for either name.
+        if lab.instance.provider() != Provider::YubiKey {
+            assert_eq!((recipient, description.key_label.as_str()), (new.recipient, "the next one"));
+        }
         let cek = fresh();
         let wrapped = made.wrap(&cek, CONTEXT).unwrap();
         drop(made);
-        let again = lab.open_as(new.recipient, scheme, "").unwrap();
+        let again = lab.open_as(recipient, scheme, "").unwrap();
         assert!(key(&again, &wrapped).same_as(&cek));
     }
     assert_eq!(lab.pin.asked(), 1);
@@ -109,7 +113,7 @@ pub(crate) fn a_refused_pin_is_refused_for_all_siblings(lab: &Lab<'_>) {
     let first = open(description.recipient, description.scheme).unwrap();
     let sibling = first.sibling(description.recipient, description.scheme).unwrap();
     let wrapped = made.wrap(&fresh(), CONTEXT).unwrap();
-    lab.beside().logout().unwrap();
+    lab.lose_login();
     for token in [first.as_ref() as &dyn claviger_token::Token, sibling.as_ref()] {
         let outcome = token.unwrap(&wrapped, CONTEXT);
         assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{outcome:?}");
@@ -132,10 +136,11 @@ pub(crate) fn a_destroyed_sibling_is_gone_and_the_other_stays(lab: &Lab<'_>) {
         let outcome = made.unwrap(&wrapped, CONTEXT);
         assert!(matches!(outcome, Err(TokenError::KeyMissing { .. })), "{scheme}: {outcome:?}");
     }
-    let beside = lab.beside();
     let classes = [ObjectClass::SECRET_KEY, ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY];
-    let left: usize = classes.into_iter().map(|class| objects(&beside, class).len()).sum();
-    let due = if first.describe().scheme.is_symmetric() { 1 } else { 2 };
+    let left: usize = classes.into_iter().map(|class| lab.count(class)).sum();
+    // A card has pairs alone, and counts them once.
+    let whole = first.describe().scheme.is_symmetric() || lab.instance.provider() == Provider::YubiKey;
+    let due = if whole { 1 } else { 2 };
     assert_eq!(left, due, "a half stays, or another key went with it");
     let cek = fresh();
     assert!(key(&first, &first.wrap(&cek, CONTEXT).unwrap()).same_as(&cek));
@@ -168,7 +173,7 @@ pub(crate) fn what_is_made_and_destroyed_is_never_anothers(lab: &Lab<'_>) {
 pub(crate) fn a_lost_login_is_no_proof_of_absence(lab: &Lab<'_>) {
     let first = lab.generate(lab.scheme());
     let second = lab.generate(lab.second_scheme()).describe().recipient;
-    lab.beside().logout().unwrap();
+    lab.lose_login();
     assert!(first.destroy_sibling(second, lab.second_scheme()).unwrap());
     assert_eq!(lab.pin.asked(), 2);
 }

@@ -29,12 +29,13 @@ fn asks() -> Vec<Ask> {
         ephemeral: Some(EcPoint { x: [4; 32], y: [5; 32] }),
         ciphertext: vec![6; 48],
     };
-    let new = NewKek { recipient, label: "label".to_owned(), scheme: Some(scheme), allow_sha1: true };
+    let piv = crate::PivKek { slot: Some("9d".to_owned()), existing: true, ..crate::PivKek::default() };
+    let new = NewKek { recipient, label: "label".to_owned(), scheme: Some(scheme), allow_sha1: true, piv };
     let name = || "vault".to_owned();
     vec![
         Ask::Hello {
             version: VERSION,
-            module: ModuleSpec::new("/lib/module.so"),
+            backend: crate::ModuleSpec::new("/lib/module.so").into(),
             sandbox: Sandbox { network: true, read: vec!["/a".into()], write: vec!["/b".into()] },
         },
         Ask::List,
@@ -57,8 +58,8 @@ fn asks() -> Vec<Ask> {
         Ask::WriteAnchor { anchors: 1, name: name(), value: Bytes(vec![1; 300]) },
         Ask::RemoveAnchor { anchors: 1, name: name() },
         Ask::Close { object: u64::MAX },
-        Ask::Pin(secret()),
-        Ask::NoPin(TokenError::PinUnavailable { reason: "asked twice".to_owned() }),
+        Ask::Secret(secret()),
+        Ask::NoSecret(TokenError::PinUnavailable { reason: "asked twice".to_owned() }),
     ]
 }
 
@@ -67,7 +68,10 @@ fn tellings() -> Vec<Told> {
         token_label: "lab".to_owned(),
         token_serial: "1".to_owned(),
         tries: crate::PinTries::Final,
+        left: Some(1),
+        kind: crate::PinKind::Piv,
     };
+    let name = || TokenName { label: "lab".to_owned(), serial: "1".to_owned() };
     let report = || SelfTestReport {
         scheme: Scheme::A256Kw,
         checks: vec![crate::SelfTestCheck { name: "flipped bit".into(), outcome: "refused".to_owned() }],
@@ -86,6 +90,8 @@ fn tellings() -> Vec<Told> {
     all.extend([
         Told::Ready { version: VERSION, unenforced: vec!["nothing".to_owned()] },
         Told::PinWanted(prompt),
+        Told::ManagementKeyWanted(name()),
+        Told::TouchWanted(name()),
         Told::Done,
         Told::Tokens(Vec::new()),
         Told::Key { key: 1, description: description(), report: Some(report()) },
@@ -93,7 +99,7 @@ fn tellings() -> Vec<Told> {
         Told::Unwrapped(None),
         Told::Report(report()),
         Told::Was(true),
-        Told::Signer { signer: 1, public_key: EcPoint { x: [1; 32], y: [2; 32] } },
+        Told::Signer { signer: 1, id: SignerId::from_bytes([2; 16]), public_key: EcPoint { x: [1; 32], y: [2; 32] } },
         Told::Signature(Bytes(vec![1; 64])),
         Told::Anchors { anchors: 1, location: "token `lab`".to_owned() },
         Told::Values(vec![Bytes(vec![1]), Bytes(Vec::new())]),
@@ -123,13 +129,13 @@ fn everything_comes_over_as_it_was() {
 
 #[test]
 fn secrets_come_over_whole_and_are_not_shown() {
-    let bytes = to_secret_vec(&Request { number: 0, ask: Ask::Pin(secret()) }).unwrap();
+    let bytes = to_secret_vec(&Request { number: 0, ask: Ask::Secret(secret()) }).unwrap();
     assert!(bytes.windows(32).any(|window| window == [7; 32]));
     let read: Request = from_slice(&bytes).unwrap();
     let shown = format!("{read:?}");
     assert!(shown.contains("Secret(..)") && !shown.contains('7'), "{shown}");
-    let Ask::Pin(pin) = read.ask else { panic!("{shown}") };
-    assert_eq!(pin.pin().expose(), [7; 32]);
+    let Ask::Secret(pin) = read.ask else { panic!("{shown}") };
+    assert_eq!(pin.bytes().expose(), [7; 32]);
 }
 
 /// A URI that carries a PIN does not come over: it is refused where it is read.
