@@ -7,7 +7,13 @@ use std::{
 };
 
 fn prompt(tries: PinTries) -> PinPrompt {
-    PinPrompt { token_label: "lab".to_owned(), token_serial: "1".to_owned(), tries, left: None, kind: PinKind::Token }
+    PinPrompt {
+        token_label: "lab".to_owned(),
+        token_serial: "1".to_owned(),
+        tries,
+        left: None,
+        kind: PinKind::Token,
+    }
 }
 
 fn text(source: &dyn PinSource) -> String {

@@ -81,8 +81,9 @@ pub(super) fn make(
     let (home, point) = in_free_slot(beside, &management, wish)?;
     let token = PivToken::new(beside.beside(point, home), Arc::clone(entropy));
     let made = (|| {
-        let mut report = as_asked(&token, home)?;
-        report.checks.extend(self_test::self_test(&token)?.checks);
+        let as_asked = as_asked(&token, home)?;
+        let mut report = self_test::self_test(&token)?;
+        report.checks.extend(as_asked.checks);
         let name = format!("claviger {}", token.description.recipient);
         let certificate = certificate::object_of(&token.key, &name, entropy.as_ref())?;
         card.transact(Again::Yes, |session| {

@@ -4,7 +4,7 @@ use super::{
     apdu::Status,
     card::{Again, Card},
     fault::Failure,
-    find,
+    find::{self, Content},
     login::{Lasting, Login},
     policy::{PinPolicy, TouchPolicy},
     session::{Firmware, PIN, PinState, Session},
@@ -169,6 +169,13 @@ impl Key {
     ) -> Result<Failure, Failure> {
         if !session.still_piv()? {
             return Ok(failure);
+        }
+        // For another key, which somebody put in its place, nobody shall be asked for anything.
+        let firmware = self.card.firmware;
+        if firmware >= Firmware::METADATA
+            && !matches!(find::look(session, firmware, home.slot, None)?, Content::Key(found) if found.point == self.point)
+        {
+            return Ok(Failure::Refused { command: "GENERAL AUTHENTICATE", status: Status::NO_KEY });
         }
         let pin = match home.pin {
             PinPolicy::Never => PinState::Given,

@@ -1,7 +1,6 @@
 //! YubiKeys behind the PIV driver, virtual ones in readers of a real pcscd: the contract of all tokens, and what only cards
 //! have.
 
-use crate::lab::Lab;
 use softhsm_fixtures::Instance;
 
 contract! { yubikey = YubiKey {
@@ -34,8 +33,6 @@ contract! { yubikey = YubiKey {
     signer_shares_a_login: signers::a_signer_and_a_key_share_a_login;
     signer_survives_logout: signers::a_signer_survives_logout;
     pulled_and_put_back: loss::a_token_is_pulled_and_put_back;
-    pin_lock: pins::it_locks_at(3);
-    right_pin: pins::the_right_pin_makes_up_for_wrong_ones(3);
 } }
 
 /// The card past the driver, shared with it.
@@ -45,7 +42,8 @@ fn beside(instance: &Instance) -> pcsc::Card {
     let serial = instance.yubikey(0).serial();
     let wanted = readers.iter().find_map(|reader| {
         let card = context.connect(reader, pcsc::ShareMode::Shared, pcsc::Protocols::ANY).ok()?;
-        (answer(&card, &[0, 0xf8, 0, 0, 0]) == [&serial.to_be_bytes()[..], &[0x90, 0]].concat()).then_some(card)
+        (answer(&card, &[0, 0xf8, 0, 0, 0]) == [&serial.to_be_bytes()[..], &[0x90, 0]].concat())
+            .then_some(card)
     });
     wanted.unwrap()
 }
@@ -60,12 +58,27 @@ pub(crate) fn reset(instance: &Instance) {
     beside(instance).disconnect(pcsc::Disposition::ResetCard).map_err(|(_, error)| error).unwrap();
 }
 
-/// The slots that have a key, as the card tells it.
+/// The slots that have a key that is used, as the card tells it: before firmware 5.7 keys are overwritten, and marked.
 pub(crate) fn occupied(instance: &Instance) -> Vec<u8> {
     let card = beside(instance);
     let slots = [0x9a, 0x9c, 0x9d, 0x9e].into_iter().chain(0x82..=0x95);
-    let has = |slot: &u8| answer(&card, &[0, 0xf7, 0, *slot, 0]).ends_with(&[0x90, 0]);
+    let has = |slot: &u8| {
+        answer(&card, &[0, 0xf7, 0, *slot, 0]).ends_with(&[0x90, 0])
+            && !certificate(&card, *slot).windows(6).any(|text| text == b"unused")
+    };
     let occupied = slots.filter(has).collect();
     card.disconnect(pcsc::Disposition::LeaveCard).map_err(|(_, error)| error).unwrap();
     occupied
+}
+
+/// The beginning of the object that holds a slot's certificate.
+fn certificate(card: &pcsc::Card, slot: u8) -> Vec<u8> {
+    let object = match slot {
+        0x9a => 0x05,
+        0x9c => 0x0a,
+        0x9d => 0x0b,
+        0x9e => 0x01,
+        retired => 0x0d + (retired - 0x82),
+    };
+    answer(card, &[0, 0xcb, 0x3f, 0xff, 5, 0x5c, 3, 0x5f, 0xc1, object, 0])
 }

@@ -119,7 +119,9 @@ pub(crate) fn a_refused_pin_is_refused_for_all_siblings(lab: &Lab<'_>) {
         assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{outcome:?}");
     }
     let outcome = first.sibling(description.recipient, description.scheme).map(|_| ());
-    assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{outcome:?}");
+    if lab.instance.provider() != Provider::YubiKey {
+        assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{outcome:?}");
+    }
     assert_eq!(wrong.asked(), 1);
 }
 
@@ -175,5 +177,7 @@ pub(crate) fn a_lost_login_is_no_proof_of_absence(lab: &Lab<'_>) {
     let second = lab.generate(lab.second_scheme()).describe().recipient;
     lab.lose_login();
     assert!(first.destroy_sibling(second, lab.second_scheme()).unwrap());
-    assert_eq!(lab.pin.asked(), 2);
+    // Of a card all may be asked what keys it has.
+    let due = if lab.instance.provider() == Provider::YubiKey { 1 } else { 2 };
+    assert_eq!(lab.pin.asked(), due);
 }

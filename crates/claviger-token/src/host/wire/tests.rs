@@ -99,7 +99,11 @@ fn tellings() -> Vec<Told> {
         Told::Unwrapped(None),
         Told::Report(report()),
         Told::Was(true),
-        Told::Signer { signer: 1, id: SignerId::from_bytes([2; 16]), public_key: EcPoint { x: [1; 32], y: [2; 32] } },
+        Told::Signer {
+            signer: 1,
+            id: SignerId::from_bytes([2; 16]),
+            public_key: EcPoint { x: [1; 32], y: [2; 32] },
+        },
         Told::Signature(Bytes(vec![1; 64])),
         Told::Anchors { anchors: 1, location: "token `lab`".to_owned() },
         Told::Values(vec![Bytes(vec![1]), Bytes(Vec::new())]),
