@@ -2,13 +2,15 @@
 
 use crate::{
     args::Global,
+    attendant::Beside,
     config::{self, Config, ConfigFile, ModulesConfig},
     error::CliError,
+    modules::Way,
     open,
     paths::Paths,
 };
 use claviger_gate::Api;
-use claviger_token::{Driver, TokenAdmin, pkcs11::Pkcs11Driver};
+use claviger_token::{Attendant, Driver, TokenAdmin, piv::PivDriver, pkcs11::Pkcs11Driver};
 use claviger_types::RecipientId;
 use std::{
     cell::{OnceCell, RefCell},
@@ -22,13 +24,21 @@ pub(crate) struct Context {
     global: Global,
     paths: Paths,
     config: OnceCell<Config>,
-    drivers: RefCell<BTreeMap<PathBuf, Arc<dyn Driver>>>,
+    drivers: RefCell<BTreeMap<Way, Arc<dyn Driver>>>,
+    attendant: Arc<Beside>,
 }
 
 impl Context {
     /// Takes what the command line says.
     pub(crate) fn new(global: Global) -> Self {
-        Self { global, paths: Paths::from_env(), config: OnceCell::new(), drivers: RefCell::default() }
+        let attendant = Arc::new(Beside::new(global.management_key_fd));
+        Self {
+            global,
+            paths: Paths::from_env(),
+            config: OnceCell::new(),
+            drivers: RefCell::default(),
+            attendant,
+        }
     }
 
     /// Whether results are wanted as JSON.
@@ -82,23 +92,31 @@ impl Context {
         Ok(self.config.get_or_init(|| config))
     }
 
-    /// The way to a module's tokens; one for each module.
-    pub(crate) fn driver(&self, module: &Path) -> Result<Arc<dyn Driver>, CliError> {
+    /// The driver for a way to tokens; one for each.
+    pub(crate) fn driver(&self, way: &Way) -> Result<Arc<dyn Driver>, CliError> {
         let mut drivers = self.drivers.borrow_mut();
-        if let Some(driver) = drivers.get(module) {
+        if let Some(driver) = drivers.get(way) {
             return Ok(Arc::clone(driver));
         }
-        let driver = self.modules()?.driver(module);
-        drivers.insert(module.to_owned(), Arc::clone(&driver));
+        let driver = self.modules()?.driver(way);
+        drivers.insert(way.clone(), Arc::clone(&driver));
         Ok(driver)
     }
 
-    /// The administrator's way to a module's tokens: in this process, which does nothing else and ends. Nothing may have been
+    /// Whoever is beside the tokens.
+    pub(crate) fn attendant(&self) -> Arc<dyn Attendant> {
+        Arc::clone(&self.attendant) as _
+    }
+
+    /// The administrator's way to tokens: in this process, which does nothing else and ends. Nothing may have been
     /// asked for or read before: the process may begin anew, with the environment that the module is to have.
-    pub(crate) fn admin(&self, module: &Path) -> Result<impl TokenAdmin + use<>, CliError> {
+    pub(crate) fn admin(&self, way: &Way) -> Result<Box<dyn TokenAdmin>, CliError> {
         let modules = self.modules()?;
-        modules.environment(module).enter()?;
-        Ok(Pkcs11Driver::new(modules.spec(module)))
+        modules.environment(way).enter()?;
+        Ok(match way {
+            Way::Module(path) => Box::new(Pkcs11Driver::new(modules.spec(path))),
+            Way::Piv => Box::new(PivDriver),
+        })
     }
 
     /// What the machine's modules need.

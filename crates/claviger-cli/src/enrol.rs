@@ -24,6 +24,20 @@ pub(crate) enum Schemes {
     One(Scheme),
 }
 
+/// What keys are wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) schemes: Schemes,
+    /// What only a YubiKey is asked.
+    pub(crate) piv: PivKek,
+}
+
+impl From<Schemes> for Wanted {
+    fn from(schemes: Schemes) -> Self {
+        Self { schemes, piv: PivKek::default() }
+    }
+}
+
 /// Keys that were made on a token.
 pub(crate) struct NewKeys {
     key: Option<Arc<dyn Kek>>,
@@ -32,6 +46,8 @@ pub(crate) struct NewKeys {
     /// Whether the token takes private objects, and so can keep an anchor.
     pub(crate) keeps_anchors: bool,
     uri: Uri,
+    // One that was there before is not taken away again.
+    found: bool,
     kept: bool,
 }
 
@@ -40,19 +56,21 @@ impl NewKeys {
     pub(crate) fn make(
         found: &Found,
         pin_file: Option<PathBuf>,
-        schemes: Schemes,
+        wanted: &Wanted,
         context: &Context,
     ) -> Result<Self, CliError> {
-        let recipient = RecipientId::random(&OsEntropy)?;
-        let uri = Uri { pin_file, ..found.uri() };
+        let uri = Uri { pin_file: pin_file.clone(), ..found.uri() };
         let access = open::access(&uri, context);
-        let (key, self_test) = generate(found, &uri, &access, recipient, schemes)?;
+        let (key, self_test) = generate(found, &uri, &access, wanted)?;
+        // A card's key has its public half for a name.
+        let recipient = key.describe().recipient;
         let mut made = Self {
             key: Some(key),
             self_test,
             signer: None,
             keeps_anchors: false,
-            uri: Uri { id: Some(recipient.as_bytes().to_vec()), object: None, ..uri.clone() },
+            uri: Uri { pin_file, ..found.way.to_key(&found.token.uri, recipient) },
+            found: wanted.piv.existing,
             kept: false,
         };
         let id = SignerId::random(&OsEntropy)?;
@@ -133,7 +151,7 @@ impl Drop for NewKeys {
                 stayed.push(format!("signer {id}"));
             }
         }
-        if let Some(key) = self.key.take() {
+        if let Some(key) = self.key.take().filter(|_| !self.found) {
             let label = key.describe().key_label.clone();
             if key.destroy_key().is_err() {
                 stayed.push(format!("key `{label}`"));
@@ -151,22 +169,22 @@ fn generate(
     found: &Found,
     uri: &Uri,
     access: &Access,
-    recipient: RecipientId,
-    schemes: Schemes,
+    wanted: &Wanted,
 ) -> Result<(Arc<dyn Kek>, SelfTestReport), CliError> {
-    let wanted: &[Option<Scheme>] = match schemes {
+    let recipient = RecipientId::random(&OsEntropy)?;
+    let schemes: &[Option<Scheme>] = match wanted.schemes {
         Schemes::Any => &[None],
         Schemes::Pairs => &[Some(Scheme::EcdhEsA256Kw), Some(Scheme::RsaOaepSha256)],
         Schemes::One(scheme) => &[Some(scheme)],
     };
     let mut tried = Vec::new();
-    for scheme in wanted {
+    for scheme in schemes {
         let new = NewKek {
             recipient,
             label: key_label(recipient),
             scheme: *scheme,
             allow_sha1: *scheme == Some(Scheme::RsaOaepSha1),
-            piv: PivKek::default(),
+            piv: wanted.piv.clone(),
         };
         match found.driver.generate(&Uri { id: None, object: None, ..uri.clone() }, access, &new) {
             Err(TokenError::NoScheme { tried: these }) => tried.extend(these),

@@ -1,7 +1,7 @@
 //! What this host keeps outside the store: the configuration file is the place, and the tokens sign.
 
 use crate::config::{Config, ConfigFile, SignerConfig, TokenConfig};
-use crate::error::CliError;
+use crate::{error::CliError, modules};
 use claviger_token::{KeyDescription, Signer, Uri};
 use claviger_types::{Digest, HostId, RecipientId};
 use claviger_vault::{Host, PinnedSigner, Pins, VaultError};
@@ -100,7 +100,7 @@ impl Host for ConfigHost {
 /// The entry of a token whose key has a successor.
 fn successor(token: &TokenConfig, key: &KeyDescription) -> Result<TokenConfig, CliError> {
     let uri: Uri = token.uri.parse()?;
-    let uri = Uri { id: Some(key.recipient.as_bytes().to_vec()), object: None, ..uri };
+    let uri = modules::renamed(&uri, key.recipient);
     Ok(TokenConfig {
         uri: uri.to_string(),
         recipient: key.recipient,

@@ -1,6 +1,7 @@
 //! The `claviger` program: parsing, prompts, output and exit codes around [`claviger_gate::Api`].
 
 mod args;
+mod attendant;
 mod commands;
 mod config;
 mod context;

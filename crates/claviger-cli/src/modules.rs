@@ -1,5 +1,9 @@
-//! Which PKCS#11 modules to look into when none is named, and which token a URI means. Only files that a package puts in
+//! Where to look for tokens when no module is named, and which token a URI means. Only files that a package puts in
 //! place are looked at: a module is code that runs here.
+
+mod way;
+
+pub(crate) use way::{CARD_SERVICE_VARIABLE, Way, card_service, renamed};
 
 use crate::{context::Context, error::CliError};
 use claviger_token::{Driver, TokenError, TokenSummary, Uri};
@@ -87,27 +91,30 @@ pub(crate) const SLOT_DAEMON_SOCKETS: [&str; 2] =
 /// A token and the module that shows it.
 #[derive(Clone)]
 pub(crate) struct Found {
-    /// The module.
-    pub(crate) module: PathBuf,
-    /// The way to its tokens.
+    /// How it is reached.
+    pub(crate) way: Way,
+    /// The same, to be used.
     pub(crate) driver: Arc<dyn Driver>,
     /// The token.
     pub(crate) token: TokenSummary,
 }
 
 impl Found {
-    /// The URI that names this token in this module and no other.
+    /// The URI that names this token on this way and no other.
     pub(crate) fn uri(&self) -> Uri {
-        Uri { module_path: Some(self.module.clone()), ..self.token.uri.clone() }
+        self.way.to(&self.token.uri)
     }
 }
 
-/// The modules to look into: the one that is named, else those that are installed.
-pub(crate) fn to_search(option: Option<&Path>, uri: Option<&Uri>) -> Vec<PathBuf> {
-    if let Some(named) = option.or_else(|| uri.and_then(|uri| uri.module_path.as_deref())) {
-        return vec![named.to_owned()];
+/// Where to look: the way that is named, else all that there are.
+pub(crate) fn to_search(option: Option<&Path>, uri: Option<&Uri>) -> Vec<Way> {
+    let named = option.map(|path| Way::Module(path.to_owned()));
+    if let Some(named) = named.or_else(|| uri.and_then(Way::of)) {
+        return vec![named];
     }
-    installed().into_iter().filter(|module| Family::of(module).may_answer()).collect()
+    let own = way::is_card_service_there().then_some(Way::Piv);
+    let modules = installed().into_iter().filter(|module| Family::of(module).may_answer());
+    own.into_iter().chain(modules.map(Way::Module)).collect()
 }
 
 /// The modules that are installed in the usual places.
@@ -140,24 +147,36 @@ pub(crate) fn names(uri: &Uri, token: &TokenSummary) -> bool {
         && same(&uri.slot_manufacturer, &token.slot_manufacturer)
 }
 
-/// The tokens of one module, initialised or not.
-pub(crate) fn list(module: &Path, context: &Context) -> Result<Vec<Found>, CliError> {
-    let driver = context.driver(module)?;
-    let found = |token| Found { module: module.to_owned(), driver: Arc::clone(&driver), token };
+/// The tokens on one way, initialised or not.
+pub(crate) fn list(way: &Way, context: &Context) -> Result<Vec<Found>, CliError> {
+    let driver = context.driver(way)?;
+    let found = |token| Found { way: way.clone(), driver: Arc::clone(&driver), token };
     Ok(driver.list()?.into_iter().map(found).collect())
 }
 
-/// The tokens of these modules, initialised or not. One sick module among several does not hide the others' tokens.
-pub(crate) fn list_all(modules: &[PathBuf], context: &Context) -> Result<Vec<Found>, CliError> {
+/// The tokens on these ways, initialised or not. One sick module among several does not hide the others' tokens.
+pub(crate) fn list_all(ways: &[Way], context: &Context) -> Result<Vec<Found>, CliError> {
     let mut present = Vec::new();
-    for module in modules {
-        match list(module, context) {
+    for way in ways {
+        match list(way, context) {
             Ok(tokens) => present.extend(tokens),
-            Err(error) if modules.len() == 1 => return Err(error),
-            Err(error) => tracing::info!(module = %module.display(), %error, "module passed over"),
+            Err(error) if ways.len() == 1 => return Err(error),
+            Err(error) => tracing::info!(%way, %error, "passed over"),
         }
     }
-    Ok(present)
+    Ok(once(present))
+}
+
+/// A YubiKey that the PIV driver shows is not shown again by its maker's module, which does less for it.
+pub(crate) fn once(mut tokens: Vec<Found>) -> Vec<Found> {
+    let own = |found: &Found| (found.way == Way::Piv).then(|| found.token.serial.clone());
+    let serials: Vec<String> = tokens.iter().filter_map(own).collect();
+    tokens.retain(|found| {
+        found.way == Way::Piv
+            || found.way.family() != Family::SmartCard
+            || !serials.contains(&found.token.serial)
+    });
+    tokens
 }
 
 /// The one token that a URI means, in the modules to look into.
@@ -182,5 +201,5 @@ pub(crate) fn find(option: Option<&Path>, uri: &Uri, context: &Context) -> Resul
 /// Whether this is SoftHSM, whose keys are files.
 pub(crate) fn is_softhsm(found: &Found) -> bool {
     found.token.manufacturer.to_ascii_lowercase().contains("softhsm")
-        || found.module.to_string_lossy().contains("softhsm")
+        || found.way.to_string().contains("softhsm")
 }

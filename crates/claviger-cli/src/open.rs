@@ -5,6 +5,7 @@ use crate::{
     context::Context,
     error::CliError,
     host::ConfigHost,
+    modules::{self, Way},
     output::text,
     pin, report, turns,
 };
@@ -208,6 +209,7 @@ fn is_absent(error: &CliError) -> bool {
             TokenError::TokenAbsent { .. }
                 | TokenError::KeyMissing { .. }
                 | TokenError::ModuleUnusable { .. }
+                | TokenError::CardServiceDown
         )))
     )
 }
@@ -242,13 +244,13 @@ fn successor(
 /// The same token with another key.
 fn renamed(entry: &TokenConfig, recipient: RecipientId, scheme: Scheme) -> Result<TokenConfig, CliError> {
     let uri: Uri = entry.uri.parse()?;
-    let uri = Uri { id: Some(recipient.as_bytes().to_vec()), object: None, ..uri };
+    let uri = modules::renamed(&uri, recipient);
     Ok(TokenConfig { uri: uri.to_string(), recipient, scheme, profile: String::new(), ..entry.clone() })
 }
 
 pub(crate) fn open_entry(entry: &TokenConfig, context: &Context) -> Result<Opened, CliError> {
     let uri: Uri = entry.uri.parse()?;
-    let Some(module) = &uri.module_path else {
+    let Some(way) = Way::of(&uri) else {
         return Err(TokenError::Uri {
             uri: uri.of_token().to_string(),
             reason: "module-path= is missing, and only the configuration may say what code is loaded"
@@ -259,9 +261,9 @@ pub(crate) fn open_entry(entry: &TokenConfig, context: &Context) -> Result<Opene
     // Nobody shall wait for a person who looks for a PIN.
     let turn = pin::unattended(&uri, context.pin_fd()).then(|| context.paths().token_lock());
     let _turn = turn.transpose()?.and_then(|lock| turns::take(&lock));
-    tracing::info!(module = %module.display(), scheme = %entry.scheme, "opening the token");
+    tracing::info!(%way, scheme = %entry.scheme, "opening the token");
     let access = access(&uri, context);
-    let driver = context.driver(module)?;
+    let driver = context.driver(&way)?;
     let token = driver.open(&uri, &access, entry.recipient, entry.scheme, &entry.profile)?;
     tracing::info!(recipient = %entry.recipient, "logged in");
     Ok(Opened { token, entry: entry.clone() })
@@ -269,7 +271,7 @@ pub(crate) fn open_entry(entry: &TokenConfig, context: &Context) -> Result<Opene
 
 /// By which a token is reached.
 pub(crate) fn access(uri: &Uri, context: &Context) -> Access {
-    Access::new(pin::sources(uri, context.pin_fd()), Arc::new(OsEntropy))
+    Access::new(pin::sources(uri, context.pin_fd()), Arc::new(OsEntropy)).attended(context.attendant())
 }
 
 /// What the vault is made of.
@@ -336,7 +338,7 @@ pub(crate) fn token_anchor(
 fn host(config: &Config, opened: &Opened, context: &Context) -> Result<ConfigHost, CliError> {
     let uri: Uri = opened.entry.uri.parse()?;
     let (access, signer) = (access(&uri, context), opened.entry.signer);
-    let driver = uri.module_path.as_deref().map(|module| context.driver(module)).transpose()?;
+    let driver = Way::of(&uri).map(|way| context.driver(&way)).transpose()?;
     // The token stays logged in as long as its signer may be asked for, so that no second PIN is.
     let token = Arc::clone(&opened.token);
     let signers = move || -> Vec<Arc<dyn Signer>> {

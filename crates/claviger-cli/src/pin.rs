@@ -6,7 +6,8 @@ pub(crate) use new::{Once, new_pin, so_pin};
 
 use crate::{output::text::plain, prompt};
 use claviger_token::{
-    PinChain, PinCredential, PinFd, PinFile, PinOwner, PinPrompt, PinSource, PinTries, TokenError, Uri,
+    PinChain, PinCredential, PinFd, PinFile, PinKind, PinOwner, PinPrompt, PinSource, PinTries, TokenError,
+    Uri,
 };
 use claviger_types::Pin;
 use std::sync::Arc;
@@ -42,8 +43,9 @@ impl PinSource for Person {
         if !prompt::possible() {
             return Err(unavailable("there is no terminal to ask at"));
         }
-        let what = name(self.0);
         let ask = || {
+            let what = name(self.0, token.kind);
+            let left = token.left.map_or_else(String::new, |left| format!(", {left} tries left"));
             let state = match token.tries {
                 PinTries::Final => {
                     let question = format!("One try is left: another wrong {what} locks the token. Use it?");
@@ -52,6 +54,7 @@ impl PinSource for Person {
                     }
                     ", last try"
                 }
+                _ if token.left.is_some() => &left,
                 PinTries::Low => match self.0 {
                     PinOwner::User => ", a wrong PIN was given before",
                     PinOwner::SecurityOfficer => ", a wrong one was given before",
@@ -69,10 +72,13 @@ impl PinSource for Person {
 }
 
 /// What a PIN is called.
-pub(crate) const fn name(whose: PinOwner) -> &'static str {
-    match whose {
-        PinOwner::User => "PIN",
-        PinOwner::SecurityOfficer => "SO PIN",
+pub(crate) const fn name(whose: PinOwner, kind: PinKind) -> &'static str {
+    match (whose, kind) {
+        (PinOwner::User, PinKind::Token) => "PIN",
+        (PinOwner::SecurityOfficer, PinKind::Token) => "SO PIN",
+        // A YubiKey has other PINs besides.
+        (PinOwner::User, PinKind::Piv) => "PIV PIN",
+        (PinOwner::SecurityOfficer, PinKind::Piv) => "PUK",
     }
 }
 

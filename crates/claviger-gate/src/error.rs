@@ -142,16 +142,23 @@ const fn class_of_token(error: &TokenError) -> ErrorClass {
         | TokenError::SoPinIncorrect { .. }
         | TokenError::SoPinLocked
         | TokenError::SoPinUnavailable { .. }
-        | TokenError::NewPinRefused { .. } => ErrorClass::Locked,
+        | TokenError::NewPinRefused { .. }
+        | TokenError::PukIncorrect { .. }
+        | TokenError::PukLocked
+        | TokenError::ManagementKeyIncorrect
+        | TokenError::ManagementKeyUnavailable { .. } => ErrorClass::Locked,
         TokenError::TokenAbsent { .. }
         | TokenError::KeyMissing { .. }
-        | TokenError::ModuleUnusable { .. } => ErrorClass::TokenAbsent,
+        | TokenError::ModuleUnusable { .. }
+        | TokenError::CardServiceDown
+        | TokenError::CardHeld { .. } => ErrorClass::TokenAbsent,
         TokenError::AmbiguousUri { .. } | TokenError::Uri { .. } | TokenError::LabelUnusable { .. } => {
             ErrorClass::Usage
         }
-        TokenError::AlreadyInitialised { .. } | TokenError::KeysOnToken { .. } | TokenError::TokenBusy => {
-            ErrorClass::Conflict
-        }
+        TokenError::AlreadyInitialised { .. }
+        | TokenError::KeysOnToken { .. }
+        | TokenError::TokenBusy
+        | TokenError::SlotOccupied { .. } => ErrorClass::Conflict,
         TokenError::CorruptWrappedKey => ErrorClass::Damaged,
         _ => ErrorClass::Other,
     }

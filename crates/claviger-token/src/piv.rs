@@ -51,6 +51,11 @@ use crate::{Access, AnchorSlot, Driver, Kek, NewKek, SelfTestReport, Signer, Tok
 use claviger_types::{EcPoint, RecipientId, Scheme, SignerId};
 use std::sync::Arc;
 
+/// When a key asks for its PIN and a touch, as the profile that was noted at enrolment says; `None` where it is no PIV key's.
+pub fn policies(profile: &str) -> Option<(PinPolicy, TouchPolicy)> {
+    Home::parse(profile).map(|home| (home.pin, home.touch))
+}
+
 /// The YubiKeys that are plugged in, of firmware 5 and later.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PivDriver;
@@ -71,7 +76,7 @@ impl PivDriver {
         // No operation is asked of it: it is what others are made beside.
         let nothing = EcPoint { x: [0; 32], y: [0; 32] };
         let home = Home { slot: Slot::KEY_MANAGEMENT, pin: PinPolicy::Once, touch: TouchPolicy::Never };
-        let card = Arc::new(find::the_one(uri)?);
+        let card = find::the_one(uri)?;
         Ok(Key::new(card, Login::new(&access.pin), Arc::clone(&access.attendant), nothing, home))
     }
 
@@ -89,7 +94,7 @@ impl PivDriver {
         let serials: Vec<_> = chosen.fitting.iter().chain(&chosen.others).map(|key| key.serial).collect();
         let plugged: Vec<_> = chosen.fitting.drain(..).chain(chosen.others.drain(..)).collect();
         for key in plugged {
-            let card = Arc::new(Card::new(key));
+            let card = Card::of(key);
             let found = card.transact(Again::Yes, |session| {
                 find::slot_of(session, card.firmware, hint, &|point| token::recipient(point) == recipient)
             });
@@ -127,7 +132,7 @@ impl Driver for PivDriver {
         let mut tokens = Vec::new();
         for (number, key) in keys.into_iter().enumerate() {
             let reader = key.reader.clone();
-            tokens.push(info::summary(&Card::new(key), &reader, number as u64)?);
+            tokens.push(info::summary(&Card::of(key), &reader, number as u64)?);
         }
         Ok(tokens)
     }

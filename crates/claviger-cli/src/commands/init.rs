@@ -2,20 +2,20 @@
 
 use crate::{
     args,
-    commands::token,
+    commands::token::{self, enroll, yubikey::YubiKeyArgs},
     config::{AuditConfig, Config, Durability, HostConfig},
     context::Context,
-    enrol::{NewKeys, Schemes, key_label},
+    enrol::{NewKeys, Schemes, Wanted, key_label},
     error::CliError,
-    modules::{self, Found},
+    modules::{self, Found, Way},
     open,
     output::{self, text},
-    report,
+    prompt, report,
 };
 use claviger_gate::ApiError;
 use claviger_store::StoreError;
 use claviger_token::{SelfTestReport, TokenError, Uri};
-use claviger_types::{Digest, OsEntropy, Scheme, VaultId};
+use claviger_types::{Digest, OsEntropy, RecipientId, Scheme, VaultId};
 use claviger_vault::{MemoryHost, TokenAnchor, Vault, VaultError};
 use serde_json::json;
 use std::{
@@ -31,6 +31,7 @@ Examples:
   claviger init --token 'pkcs11:token=lab'   the PIN is asked for at each use
   claviger init --token 'pkcs11:token=lab?pin-source=file:/home/ada/pin'
   claviger init --token 'pkcs11:token=lab' --store sqlite:///srv/vault.db
+  claviger init --yubikey --serial 11111111 --backup 'pkcs11:serial=22222222?module-name=piv'
 
 Makes a master key on the token, a vault under it, and a configuration file that names both. It makes no token: that is \
 done with
@@ -53,8 +54,8 @@ The configuration is TOML and holds no secret:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The token, as a PKCS#11 URI; `claviger token list` shows them
-    #[arg(long, value_name = "URI")]
-    token: String,
+    #[arg(long, value_name = "URI", required_unless_present = "yubikey")]
+    token: Option<String>,
     /// Where the vault shall lie [default: sqlite:// in the XDG data directory]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
@@ -64,10 +65,19 @@ pub(crate) struct Args {
     /// The token's module, a shared library [default: the URI's module-path, else the usual places]
     #[arg(long, value_name = "PATH")]
     module: Option<PathBuf>,
+    /// A second token that opens the vault, too, should the first be lost
+    #[arg(long, value_name = "URI")]
+    backup: Option<String>,
+    /// Make it under one YubiKey alone: if that is lost or breaks, so is everything
+    #[arg(long, conflicts_with = "backup", help_heading = "YubiKey")]
+    accept_loss: bool,
+    #[command(flatten)]
+    yubikey: YubiKeyArgs,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
-    let uri = args::token(&args.token)?;
+    let uri = args.yubikey.uri(args.token.as_deref())?;
+    let backup = args.backup.as_deref().map(args::token).transpose()?;
     let path = context.new_config_path()?;
     if path.symlink_metadata().is_ok() {
         return Err(CliError::ConfigExists { path });
@@ -82,10 +92,67 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
         }
         error => error,
     })?;
+    let backup = backup.map(|uri| second_token(uri, &found, context)).transpose()?;
+    if found.way == Way::Piv && backup.is_none() && !args.accept_loss {
+        accept_loss(&found)?;
+    }
     let (vault, host) = (VaultId::random(&OsEntropy)?, HostConfig::here()?);
-    let plan = Plan { vault, host, uri, scheme: args.scheme, store, found };
+    // To a secret key only its own token can wrap: beside another token it must be a pair.
+    let preferred = if backup.is_some() { Schemes::Pairs } else { Schemes::Any };
+    let wanted =
+        Wanted { schemes: args.scheme.map_or(preferred, Schemes::One), piv: args.yubikey.wish(&found)? };
+    let plan = Plan { vault, host, uri, wanted, store, found };
     let made = make(&plan, &path, context)?;
-    report(&plan, &made, &path, context)
+    let backup = backup.map(|(uri, found)| enrol_second(&uri, &found, context)).transpose()?;
+    report(&plan, &made, backup, &path, context)
+}
+
+/// The second token, which must not be the first: two keys on one token are lost together.
+fn second_token(uri: Uri, first: &Found, context: &Context) -> Result<(Uri, Found), CliError> {
+    let second = modules::find(None, &uri, context)?;
+    if (&second.token.label, &second.token.serial) == (&first.token.label, &first.token.serial) {
+        return Err(CliError::usage(
+            "--backup names the token that the vault is made on",
+            "name another one: `claviger token list` shows them",
+        ));
+    }
+    Ok((uri, second))
+}
+
+/// Has whoever makes a vault under one YubiKey alone say that they know what that means.
+fn accept_loss(found: &Found) -> Result<(), CliError> {
+    const SENTENCE: &str = "I accept to lose everything";
+
+    if !prompt::possible() {
+        return Err(CliError::NoTerminal {
+            question: "whether a vault under one YubiKey alone is meant",
+            instead: "name a second token with --backup URI (for YubiKeys: pkcs11:serial=N?module-name=piv), or give \
+                      --accept-loss if you mean it",
+            pin: false,
+        });
+    }
+    report::warning(&format!(
+        "`{}` alone would open the vault: a YubiKey that is lost or breaks takes everything in it along. Better plug in a second \
+         one and say --backup URI; a second one can also be enrolled later: claviger token enroll --yubikey",
+        found.token.label
+    ));
+    if prompt::line(&format!("To go on with one, type: {SENTENCE}"))?.trim() == SENTENCE {
+        return Ok(());
+    }
+    Err(CliError::Declined { what: "no vault was made" })
+}
+
+/// Has the second token open the vault, too. The vault stays if that fails: the same is done again by `token enroll`.
+fn enrol_second(uri: &Uri, found: &Found, context: &Context) -> Result<RecipientId, CliError> {
+    let done = context.open_as_owner().and_then(|api| {
+        let (id, _) = enroll::add(api.as_ref(), found, uri, &Schemes::Pairs.into(), context)?;
+        enroll::tell_of_yubikey(found, id, context)?;
+        Ok(id)
+    });
+    done.inspect_err(|_| {
+        report::warning("the vault is made, and opens by its first token alone; the second is still to be enrolled: claviger \
+                         token enroll --token URI");
+    })
 }
 
 /// What is to be made.
@@ -93,7 +160,7 @@ struct Plan {
     vault: VaultId,
     host: HostConfig,
     uri: Uri,
-    scheme: Option<Scheme>,
+    wanted: Wanted,
     store: String,
     found: Found,
 }
@@ -108,8 +175,7 @@ struct Made {
 /// Makes store, keys, vault and configuration, in the order in which they can be taken back.
 fn make(plan: &Plan, path: &Path, context: &Context) -> Result<Made, CliError> {
     let store = NewStore::create(&plan.store)?;
-    let schemes = plan.scheme.map_or(Schemes::Any, Schemes::One);
-    let keys = NewKeys::make(&plan.found, plan.uri.pin_file.clone(), schemes, context)?;
+    let keys = NewKeys::make(&plan.found, plan.uri.pin_file.clone(), &plan.wanted, context)?;
     let anchors = context.paths().anchors(plan.vault)?;
     let anchor = anchors.join("head");
     let directories = NewDirectories(vec![anchors, context.paths().audit(plan.vault)?]);
@@ -257,7 +323,13 @@ impl Drop for NewDirectories {
     }
 }
 
-fn report(plan: &Plan, made: &Made, path: &Path, context: &Context) -> Result<(), CliError> {
+fn report(
+    plan: &Plan,
+    made: &Made,
+    backup: Option<RecipientId>,
+    path: &Path,
+    context: &Context,
+) -> Result<(), CliError> {
     let (config, softhsm) = (&made.config, modules::is_softhsm(&plan.found));
     if context.json() {
         output::print_json(&json!({
@@ -270,6 +342,7 @@ fn report(plan: &Plan, made: &Made, path: &Path, context: &Context) -> Result<()
             "token": config.token.uri,
             "recipient": config.token.recipient.to_string(),
             "key": key_label(config.token.recipient),
+            "backup": backup.map(|id| id.to_string()),
             "self_test": token::report_json(&made.self_test),
         }))?;
     } else {
@@ -298,9 +371,12 @@ fn report(plan: &Plan, made: &Made, path: &Path, context: &Context) -> Result<()
             text::table(&rows),
         ))?;
     }
-    report::warning(
-        "this is the vault's only recipient: if this token is lost or breaks, everything in the vault is lost",
-    );
+    enroll::tell_of_yubikey(&plan.found, config.token.recipient, context)?;
+    if backup.is_none() {
+        report::warning(
+            "this is the vault's only recipient: if this token is lost or breaks, everything in the vault is lost",
+        );
+    }
     if softhsm {
         report::warning(
             "SoftHSM is software: its keys are files, as safe as the disk they lie on. It is for trying things out",

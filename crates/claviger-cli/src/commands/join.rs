@@ -103,12 +103,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let point = |x: Digest, y: Digest| EcPoint { x: *x.as_bytes(), y: *y.as_bytes() };
     let [x, y] = invitation.audit_public_key;
     let anchor = context.paths().anchors(invitation.vault)?.join("head");
-    let uri = Uri {
-        id: Some(invitation.recipient.as_bytes().to_vec()),
-        object: None,
-        pin_file: uri.pin_file,
-        ..found.uri()
-    };
+    let uri = Uri { pin_file: uri.pin_file, ..found.way.to_key(&found.token.uri, invitation.recipient) };
     let access = open::access(&uri, context);
     let token = found.driver.open(&uri, &access, invitation.recipient, scheme, "")?;
     let profile = token.describe().profile.clone();

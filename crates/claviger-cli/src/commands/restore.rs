@@ -134,12 +134,7 @@ fn elsewhere(args: &Args, context: &Context) -> Result<(), CliError> {
     let (vault, candidates) = (Vault::id_in(source.as_ref())?, Vault::recipients_in(source.as_ref())?);
     let mut opened = None;
     for (recipient, scheme) in candidates {
-        let uri = Uri {
-            id: Some(recipient.as_bytes().to_vec()),
-            object: None,
-            pin_file: uri.pin_file.clone(),
-            ..found.uri()
-        };
+        let uri = Uri { pin_file: uri.pin_file.clone(), ..found.way.to_key(&found.token.uri, recipient) };
         let access = open::access(&uri, context);
         match found.driver.open(&uri, &access, recipient, scheme, "") {
             Ok(token) => {

@@ -1,13 +1,14 @@
 //! `claviger token`.
 
 mod doctor;
-mod enroll;
+pub(crate) mod enroll;
 mod init;
 mod list;
 pub(crate) mod offline;
 mod pin;
 mod retire;
 mod transfer;
+pub(crate) mod yubikey;
 
 pub(crate) use list::{how_to_change, how_to_change_so, how_to_make, how_to_unblock, tries_text};
 pub(crate) use transfer::{Move, move_master};

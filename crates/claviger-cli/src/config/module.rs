@@ -6,10 +6,11 @@ mod environment;
 pub(crate) use environment::Environment;
 
 use super::{Config, read_text};
-use crate::{error::CliError, paths::SYSTEM_MODULES};
+use crate::{error::CliError, modules::Way, paths::SYSTEM_MODULES};
 use claviger_token::{
     Driver, IvSource, Mechanisms, ModuleSettings, ModuleSpec,
-    host::{Deadlines, HostDriver, HostSpec, Sandbox},
+    host::{Backend, Deadlines, HostDriver, HostSpec, Sandbox},
+    piv::{PivDriver, attestation::Roots},
     pkcs11::Pkcs11Driver,
 };
 use serde::Deserialize;
@@ -29,6 +30,23 @@ const FILE: &str = "modules.toml";
 pub(crate) struct ModulesConfig {
     #[serde(default, rename = "module")]
     modules: Vec<ModuleConfig>,
+    /// The PIV driver.
+    #[serde(default)]
+    piv: PivConfig,
+}
+
+/// `[piv]`.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct PivConfig {
+    /// In which process it runs, and with it the client library of the smart-card service.
+    process: Process,
+    /// All of that process's environment, where it is its own.
+    env: BTreeMap<String, String>,
+    /// What it may do there besides what every module may.
+    sandbox: Sandbox,
+    /// Files with certificates by which a YubiKey's word for its keys is taken, besides its maker's.
+    attestation_roots: Vec<PathBuf>,
 }
 
 /// One `[[module]]`.
@@ -96,37 +114,66 @@ impl ModulesConfig {
             if let Some(path) = granted.chain([&entry.path]).find(|path| !path.is_absolute()) {
                 return Err(format!("`{}` is no absolute path", path.display()));
             }
-            let confined = entry.sandbox != Sandbox::default() || !entry.env.is_empty();
-            if entry.process == Process::Shared && confined {
-                return Err(format!(
-                    "`sandbox` and `env` of the module {name} are for a process of its own: process = \"own\""
-                ));
-            }
+            confined_in_vain(entry.process, &entry.env, &entry.sandbox, &format!("the module {name}"))?;
         }
-        Ok(())
+        let piv = &self.piv;
+        let granted = piv.sandbox.read.iter().chain(&piv.sandbox.write).chain(&piv.attestation_roots);
+        if let Some(path) = granted.into_iter().find(|path| !path.is_absolute()) {
+            return Err(format!("`{}` is no absolute path", path.display()));
+        }
+        confined_in_vain(piv.process, &piv.env, &piv.sandbox, "[piv]")
     }
 
-    /// The way to the tokens of the module at this path.
-    pub(crate) fn driver(&self, module: &Path) -> Arc<dyn Driver> {
-        let spec = self.spec(module);
-        let Some(entry) = self.entry(module).filter(|entry| entry.process == Process::Own) else {
-            return Arc::new(Pkcs11Driver::new(spec));
+    /// The driver for a way to tokens.
+    pub(crate) fn driver(&self, way: &Way) -> Arc<dyn Driver> {
+        let backend = match way {
+            Way::Module(path) => Backend::Module(self.spec(path)),
+            Way::Piv => Backend::Piv,
         };
-        Arc::new(HostDriver::new(HostSpec {
-            // The program that runs now, also where another was put in its place.
-            program: "/proc/self/exe".into(),
-            args: vec!["token-host".into()],
-            env: entry.env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
-            backend: spec.into(),
-            sandbox: entry.sandbox.clone(),
-            deadlines: Deadlines::default(),
-        }))
+        match (self.own_process(way), backend) {
+            (None, Backend::Module(spec)) => Arc::new(Pkcs11Driver::new(spec)),
+            (None, Backend::Piv) => Arc::new(PivDriver),
+            (Some((env, sandbox)), backend) => Arc::new(HostDriver::new(HostSpec {
+                // The program that runs now, also where another was put in its place.
+                program: "/proc/self/exe".into(),
+                args: vec!["token-host".into()],
+                env: env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+                backend,
+                sandbox: sandbox.clone(),
+                deadlines: Deadlines::default(),
+            })),
+        }
     }
 
-    /// What the module at this path finds in its environment.
-    pub(crate) fn environment(&self, module: &Path) -> Environment {
-        let own = self.entry(module).filter(|entry| entry.process == Process::Own);
-        Environment::new(own.map(|entry| entry.env.clone()))
+    /// What it finds in its environment.
+    pub(crate) fn environment(&self, way: &Way) -> Environment {
+        Environment::new(self.own_process(way).map(|(env, _)| env.clone()))
+    }
+
+    /// Environment and sandbox, where it has a process of its own.
+    fn own_process(&self, way: &Way) -> Option<(&BTreeMap<String, String>, &Sandbox)> {
+        let (process, env, sandbox) = match way {
+            Way::Module(path) => {
+                let entry = self.entry(path)?;
+                (entry.process, &entry.env, &entry.sandbox)
+            }
+            Way::Piv => (self.piv.process, &self.piv.env, &self.piv.sandbox),
+        };
+        (process == Process::Own).then_some((env, sandbox))
+    }
+
+    /// By whose word a YubiKey's keys are its own: its maker's, and whose certificates the file names.
+    pub(crate) fn attestation_roots(&self) -> Result<Roots, CliError> {
+        let mut roots = Roots::yubico();
+        for path in &self.piv.attestation_roots {
+            let bytes = std::fs::read(path).map_err(|source| CliError::file("read", path, source))?;
+            roots = roots.with(&bytes).map_err(|error| CliError::ConfigInvalid {
+                path: path.clone(),
+                line: None,
+                problem: error.to_string(),
+            })?;
+        }
+        Ok(roots)
     }
 
     /// What it says of the module at this path, by whatever name.
@@ -145,6 +192,19 @@ impl ModulesConfig {
         });
         ModuleSpec { path: module.to_owned(), settings }
     }
+}
+
+/// What is said of a process of its own is said in vain where it has none.
+fn confined_in_vain(
+    process: Process,
+    env: &BTreeMap<String, String>,
+    sandbox: &Sandbox,
+    whose: &str,
+) -> Result<(), String> {
+    if process == Process::Own || (*sandbox == Sandbox::default() && env.is_empty()) {
+        return Ok(());
+    }
+    Err(format!("`sandbox` and `env` of {whose} are for a process of its own: process = \"own\""))
 }
 
 /// The file that a path leads to.

@@ -59,12 +59,12 @@ struct Inventor {
 }
 
 impl PinSource for Inventor {
-    fn pin(&self, _: &PinPrompt) -> Result<Pin, TokenError> {
+    fn pin(&self, token: &PinPrompt) -> Result<Pin, TokenError> {
         if !prompt::possible() {
             return Err(unavailable("there is no terminal to ask at"));
         }
         let failed = |error: crate::error::CliError| unavailable(&error.to_string());
-        let what = format!("new {} ({})", name(self.whose), self.lengths);
+        let what = format!("new {} ({})", name(self.whose, token.kind), self.lengths);
         let first = prompt::secret(&what).map_err(failed)?;
         if first.is_empty() {
             return Err(unavailable("it is empty"));

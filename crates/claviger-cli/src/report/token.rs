@@ -71,6 +71,38 @@ pub(super) fn help(error: &TokenError) -> &'static str {
             "somebody else wrote there: where you know the vault's head to be right, `claviger trust --head DIGEST` sets the \
              anchor anew"
         }
+        TokenError::CardServiceDown => {
+            "install it and start it: sudo apt-get install pcscd; sudo systemctl start pcscd.socket. `claviger token doctor` \
+             looks further"
+        }
+        TokenError::CardHeld { .. } => {
+            "end that program, or have it share the card, and run this again; nothing was ended by this one"
+        }
+        TokenError::CardFailed { .. } => {
+            "pull it, put it back, and run this again; if it stays, `claviger token doctor` looks for the cause"
+        }
+        TokenError::SlotOccupied { .. } => {
+            "take a free one with --slot, or the key that is there with --existing; one that nobody needs is removed with: \
+             ykman piv keys delete SLOT"
+        }
+        TokenError::SlotUnusable { .. } => "leave --existing out, or take another slot with --slot",
+        TokenError::ManagementKeyIncorrect => {
+            "nothing was changed: it is the one that was set with `ykman piv access change-management-key`"
+        }
+        TokenError::ManagementKeyUnavailable { .. } => {
+            "run it on a terminal to be asked, or give it in hexadecimal digits with --management-key-fd N. To have the YubiKey \
+             keep it behind the PIN: ykman piv access change-management-key --protect"
+        }
+        TokenError::PukIncorrect { tries_left: Some(1) } => {
+            "one more wrong PUK locks it, and a PIN that is lost stays lost: look it up before the next try"
+        }
+        TokenError::PukIncorrect { .. } => {
+            "it is the PUK of the PIV application, not its PIN; too many wrong ones lock it"
+        }
+        TokenError::PukLocked => {
+            "nobody can set the PIN anew now; the PIN itself still works. If that is lost, so is the key: `ykman piv reset` \
+             makes the YubiKey usable for others"
+        }
         TokenError::TouchTimeout => "run it again and touch the token when it blinks",
         TokenError::ModuleUnusable { .. } => {
             "check module-path in the token's URI, or --module; `claviger token doctor` says what is wrong with it, and which \

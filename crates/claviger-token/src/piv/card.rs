@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{PinKind, PinPrompt, PinTries, TokenError, TokenName, Uri};
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -45,8 +46,22 @@ pub(super) enum Again {
     No,
 }
 
+/// The cards of this process: whoever uses one shares its connection, and knows of its last touch.
+static CARDS: Mutex<BTreeMap<u32, Weak<Card>>> = Mutex::new(BTreeMap::new());
+
 impl Card {
-    pub(super) fn new(plugged: Plugged) -> Self {
+    /// The card, by the connection that there is, else by this one.
+    pub(super) fn of(plugged: Plugged) -> Arc<Self> {
+        let mut cards = CARDS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(card) = cards.get(&plugged.serial).and_then(Weak::upgrade) {
+            return card;
+        }
+        let card = Arc::new(Self::new(plugged));
+        cards.insert(card.serial, Arc::downgrade(&card));
+        card
+    }
+
+    fn new(plugged: Plugged) -> Self {
         Self {
             serial: plugged.serial,
             firmware: plugged.firmware,
@@ -201,9 +216,9 @@ pub(super) fn label(serial: u32) -> String {
     format!("YubiKey PIV #{serial}")
 }
 
-/// The URI of a YubiKey and no other.
+/// The URI of a YubiKey and no other: by what is printed on it.
 pub(super) fn uri(serial: u32) -> Uri {
-    Uri { token: Some(label(serial)), serial: Some(serial.to_string()), ..Uri::default() }
+    Uri { serial: Some(serial.to_string()), ..Uri::default() }
 }
 
 /// What a number of tries means. A card begins with three, unless its owner wanted more.

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{TokenError, Uri};
 use claviger_types::EcPoint;
+use std::sync::Arc;
 
 /// What the maker calls itself and its keys, as its own PKCS#11 module does.
 pub(super) const MANUFACTURER: &str = "Yubico (www.yubico.com)";
@@ -33,10 +34,10 @@ pub(super) fn choose(uri: &Uri) -> Result<Chosen, Failure> {
 }
 
 /// The one that fits the URI.
-pub(super) fn the_one(uri: &Uri) -> Result<Card, TokenError> {
+pub(super) fn the_one(uri: &Uri) -> Result<Arc<Card>, TokenError> {
     let mut chosen = choose(uri)?;
     match (chosen.fitting.pop(), chosen.fitting.len()) {
-        (Some(key), 0) => Ok(Card::new(key)),
+        (Some(key), 0) => Ok(Card::of(key)),
         (None, _) => Err(chosen.absent(uri)),
         (Some(key), _) => {
             chosen.fitting.push(key);

@@ -66,11 +66,7 @@ pub(super) fn summary(card: &Card, reader: &str, number: u64) -> Result<TokenSum
         pin_set: true,
         pin_pad: false,
         tries: left.map_or(PinTries::Normal, card::tries),
-        uri: Uri {
-            manufacturer: Some(MANUFACTURER.to_owned()),
-            model: Some(MODEL.to_owned()),
-            ..card::uri(card.serial)
-        },
+        uri: card::uri(card.serial),
         details: TokenDetails {
             slot: number,
             hardware: format!("{}.0", card.firmware.major),

@@ -5,7 +5,7 @@ use crate::{
     config::shell_word,
     context::Context,
     error::CliError,
-    modules::{self, Family, Found},
+    modules::{self, Family, Found, Way},
     report,
 };
 use claviger_gate::ErrorClass;
@@ -29,18 +29,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CARD_POLICY: &str = "/usr/share/polkit-1/actions/org.debian.pcsc-lite.policy";
 
 /// Looks at the file, at what the module needs, and then into it; its tokens, if it answers.
-pub(crate) fn look_into(checks: &mut Checks, path: &Path, context: &Context) -> Option<Vec<Found>> {
-    if let Err((detail, help)) = is_library(path) {
+pub(crate) fn look_into(checks: &mut Checks, way: &Way, context: &Context) -> Option<Vec<Found>> {
+    let path = match way {
+        Way::Module(path) => Some(path.as_path()),
+        Way::Piv => None,
+    };
+    if let Some((path, Err((detail, help)))) = path.map(|path| (path, is_library(path))) {
         checks.fail(NAME, ABSENT, format!("{} {detail}", path.display()), help);
         return None;
     }
-    let environment = checks.need("modules.toml", context.modules())?.environment(path);
-    let family = Family::of(path);
+    let environment = checks.need("modules.toml", context.modules())?.environment(way);
+    let family = way.family();
     let ready = match family {
         Family::SoftHsm => softhsm::ready(checks, &environment),
         Family::Tpm => needs::tpm(checks, &environment),
         Family::OpenCryptoki => needs::slot_daemon(checks),
-        Family::SmartCard => needs::card_daemon(checks),
+        Family::SmartCard => needs::card_daemon(checks, &environment),
         Family::Other => true,
     };
     if !ready {
@@ -48,7 +52,7 @@ pub(crate) fn look_into(checks: &mut Checks, path: &Path, context: &Context) -> 
         return None;
     }
     // One that has its own process takes none along.
-    if !environment.is_own()
+    if let Some(path) = path.filter(|_| !environment.is_own())
         && let Err(how) = survives(path, context)
     {
         let help =
@@ -56,15 +60,15 @@ pub(crate) fn look_into(checks: &mut Checks, path: &Path, context: &Context) -> 
         checks.fail(NAME, ABSENT, format!("{} {how}", path.display()), help);
         return None;
     }
-    let tokens = match modules::list(path, context) {
+    let tokens = match modules::list(way, context) {
         Ok(tokens) => tokens,
         Err(error) => {
-            refused(checks, path, &error);
+            refused(checks, way, &error);
             return None;
         }
     };
-    checks.ok(NAME, path.to_string_lossy());
-    sandbox(checks, path, context);
+    checks.ok(NAME, way.to_string());
+    sandbox(checks, way, context);
     if tokens.is_empty() {
         no_tokens(checks, family);
     }
@@ -72,9 +76,9 @@ pub(crate) fn look_into(checks: &mut Checks, path: &Path, context: &Context) -> 
 }
 
 /// Whether a module with a process of its own is held there as it is meant to be.
-fn sandbox(checks: &mut Checks, path: &Path, context: &Context) {
+fn sandbox(checks: &mut Checks, way: &Way, context: &Context) {
     const NAME: &str = "sandbox";
-    let unenforced = context.driver(path).and_then(|driver| Ok(driver.unenforced()?));
+    let unenforced = context.driver(way).and_then(|driver| Ok(driver.unenforced()?));
     match checks.need(NAME, unenforced).flatten() {
         None => {}
         Some(missing) if missing.is_empty() => {
@@ -177,18 +181,21 @@ fn survives(path: &Path, context: &Context) -> Result<(), String> {
 }
 
 /// What the module said when it was loaded.
-fn refused(checks: &mut Checks, path: &Path, error: &CliError) {
+fn refused(checks: &mut Checks, way: &Way, error: &CliError) {
     let said = report::chain(error);
+    if *way == Way::Piv {
+        return checks.fail(NAME, error.class(), said, report::help(error));
+    }
     if said.contains("C_GetFunctionList") {
         checks.fail(
             NAME,
             ABSENT,
-            format!("{} is a library, but no PKCS#11 module", path.display()),
+            format!("{way} is a library, but no PKCS#11 module"),
             "claviger token doctor --help names modules; the token's papers say which is its own",
         );
         return;
     }
-    let help = match Family::of(path) {
+    let help = match way.family() {
         Family::OpenCryptoki => needs::slot_daemon_trouble(),
         Family::Tpm => "see whether the TPM answers: tpm2_getcap properties-fixed",
         Family::SmartCard => "systemctl restart pcscd; journalctl -u pcscd says more",

@@ -6,14 +6,12 @@ use super::{
 };
 use crate::{
     config::{Environment, shell_word},
-    modules::SLOT_DAEMON_SOCKETS,
+    modules::{CARD_SERVICE_VARIABLE, SLOT_DAEMON_SOCKETS, card_service},
 };
 use claviger_gate::ErrorClass;
 use std::{fs, io::ErrorKind, os::unix::net::UnixStream, path::Path};
 
 const ABSENT: ErrorClass = ErrorClass::TokenAbsent;
-/// Where pcscd listens.
-const CARD_DAEMON_SOCKET: &str = "/run/pcscd/pcscd.comm";
 
 /// A TPM, or the way to one that the environment names.
 pub(super) fn tpm(checks: &mut Checks, environment: &Environment) -> bool {
@@ -83,9 +81,9 @@ pub(super) fn slot_daemon_trouble() -> &'static str {
 }
 
 /// pcscd, which is started by whoever connects.
-pub(super) fn card_daemon(checks: &mut Checks) -> bool {
+pub(super) fn card_daemon(checks: &mut Checks, environment: &Environment) -> bool {
     const NAME: &str = "pcscd";
-    let socket = Path::new(CARD_DAEMON_SOCKET);
+    let socket = &card_service(environment.get(CARD_SERVICE_VARIABLE));
     if !socket.exists() {
         let help = "sudo apt-get install pcscd; sudo systemctl start pcscd.socket";
         checks.fail(NAME, ABSENT, "it does not run", help);

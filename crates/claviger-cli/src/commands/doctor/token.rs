@@ -4,17 +4,17 @@ use super::{Checks, look_into};
 use crate::{
     commands::token::{how_to_change, how_to_change_so, how_to_make, how_to_unblock, tries_text},
     context::Context,
-    modules::{self, Found},
+    modules::{self, Found, Way},
 };
 use claviger_gate::ErrorClass;
-use claviger_token::{PinTries, Uri};
+use claviger_token::{PinKind, PinTries, Uri};
 use std::collections::BTreeMap;
 
 /// Everything about the token that a URI means: its module, itself, its PINs. Nothing, where it cannot be used.
 pub(crate) fn of_uri(checks: &mut Checks, uri: &Uri, context: &Context) -> Option<Found> {
     let mut all = Vec::new();
-    if let Some(module) = &uri.module_path {
-        all = look_into(checks, module, context)?;
+    if let Some(way) = Way::of(uri) {
+        all = look_into(checks, &way, context)?;
     }
     let found = checks.need("token", modules::find(None, uri, context));
     if found.is_none() {
@@ -43,7 +43,11 @@ pub(crate) fn pins(checks: &mut Checks, found: &Found) -> bool {
             false
         }
         PinTries::Normal if details.pin_is_due => {
-            checks.warn("PIN", "it has to be changed before use", how_to_change(found));
+            let detail = match details.pin_kind {
+                PinKind::Piv => "it is still its maker's, which everybody knows",
+                PinKind::Token => "it has to be changed before use",
+            };
+            checks.warn("PIN", detail, how_to_change(found));
             true
         }
         PinTries::Normal => {
@@ -55,23 +59,18 @@ pub(crate) fn pins(checks: &mut Checks, found: &Found) -> bool {
             true
         }
     };
+    let so = if details.pin_kind == PinKind::Piv { "PUK" } else { "SO PIN" };
     match details.so_tries {
         PinTries::Locked => checks.warn(
-            "SO PIN",
+            so,
             "the token has locked it: a PIN that is lost cannot be set anew",
             "see that the vault opens by another token, too: claviger token enroll",
         ),
-        PinTries::Normal if details.so_pin_is_due => checks.warn(
-            "SO PIN",
-            "it is still its maker's, which anybody can look up",
-            how_to_change_so(found),
-        ),
-        PinTries::Normal => checks.ok("SO PIN", "no wrong one lately"),
-        few => checks.warn(
-            "SO PIN",
-            tries_text(few).replace("PIN", "SO PIN"),
-            "make sure of it before the next try",
-        ),
+        PinTries::Normal if details.so_pin_is_due => {
+            checks.warn(so, "it is still its maker's, which anybody can look up", how_to_change_so(found))
+        }
+        PinTries::Normal => checks.ok(so, "no wrong one lately"),
+        few => checks.warn(so, tries_text(few).replace("PIN", so), "make sure of it before the next try"),
     }
     if !details.writable {
         checks.warn("writing", "the token takes no new keys", "see its papers on how to make it writable");

@@ -5,7 +5,7 @@ use crate::{
     commands::doctor::{Checks, clock, duplicates, look_into, pins, token, unfinished},
     context::Context,
     error::CliError,
-    modules,
+    modules::{self, Way},
 };
 use claviger_gate::ErrorClass;
 use claviger_token::Uri;
@@ -27,7 +27,7 @@ wrong with a module that nobody named is a warning. Exits with the code of the f
 Modules of Debian's packages:
   softhsm2             /usr/lib/softhsm/libsofthsm2.so
   opensc-pkcs11        /usr/lib/x86_64-linux-gnu/opensc-pkcs11.so (cards, Nitrokey)
-  ykcs11               /usr/lib/x86_64-linux-gnu/libykcs11.so.2 (YubiKey)
+  ykcs11               /usr/lib/x86_64-linux-gnu/libykcs11.so.2 (YubiKey; not needed, see --yubikey)
   libtpm2-pkcs11-1     /usr/lib/x86_64-linux-gnu/pkcs11/libtpm2_pkcs11.so
   opencryptoki         /usr/lib/x86_64-linux-gnu/pkcs11/libopencryptoki.so";
 
@@ -58,7 +58,7 @@ pub(super) fn doctor(args: &DoctorArgs, context: &Context) -> Result<(), CliErro
             token::of_uri(&mut checks, &Uri { module_path, ..uri }, context);
         }
         (None, Some(module)) => {
-            if let Some(tokens) = look_into(&mut checks, module, context) {
+            if let Some(tokens) = look_into(&mut checks, &Way::Module(module.clone()), context) {
                 all(&mut checks, &tokens);
             }
         }
@@ -70,13 +70,15 @@ pub(super) fn doctor(args: &DoctorArgs, context: &Context) -> Result<(), CliErro
 /// Every module that is installed. One that does not answer is nobody's trouble as long as another has a token.
 fn everywhere(checks: &mut Checks, context: &Context) {
     let installed = modules::installed();
+    let own = modules::to_search(None, None).into_iter().filter(|way| *way == Way::Piv);
     let mut tokens = Vec::new();
     checks.lenient(true);
-    for module in &installed {
-        tokens.extend(look_into(checks, module, context).unwrap_or_default());
+    for way in own.chain(installed.iter().cloned().map(Way::Module)) {
+        tokens.extend(look_into(checks, &way, context).unwrap_or_default());
     }
     checks.lenient(false);
-    if installed.is_empty() {
+    let tokens = modules::once(tokens);
+    if installed.is_empty() && tokens.is_empty() {
         checks.fail(
             "module",
             ErrorClass::TokenAbsent,

@@ -1,12 +1,14 @@
 //! `claviger token enroll`: another token opens the vault too.
 
-use super::retire::forget;
+use super::{
+    retire::forget,
+    yubikey::{self, YubiKeyArgs},
+};
 use crate::{
-    args,
     context::Context,
-    enrol::{NewKeys, Schemes},
+    enrol::{NewKeys, Schemes, Wanted},
     error::CliError,
-    modules::{self, Found},
+    modules::{self, Found, Way},
     open,
     output::{self, jobs, text},
     progress::Bar,
@@ -24,6 +26,8 @@ Examples:
   claviger token enroll --token 'pkcs11:token=backup?pin-source=file:/home/ada/pin2'
   claviger token enroll --token 'pkcs11:token=backup' --move
   claviger token enroll --request request.json    a key pair on another host
+  claviger token enroll --yubikey                 the YubiKey that is plugged in
+  claviger token enroll --yubikey --serial 12345678 --touch-policy always
 
 Makes a key pair on the token, has it answer a challenge, and wraps every data key to it too: from then on either token opens \
 the vault. Where the vault's first key is a secret key (A256KW, A256GCM), only a host that reaches that token can make new \
@@ -34,13 +38,13 @@ services; --move makes it a key pair as well.";
 #[command(after_help = ENROLL_EXAMPLES)]
 pub(super) struct EnrollArgs {
     /// The other token
-    #[arg(long, value_name = "URI", required_unless_present = "request")]
+    #[arg(long, value_name = "URI", required_unless_present_any = ["request", "yubikey"])]
     token: Option<String>,
     /// Its module
     #[arg(long, value_name = "PATH", requires = "token")]
     module: Option<PathBuf>,
     /// How keys are wrapped to it: a key pair's scheme
-    #[arg(long, value_name = "SCHEME", value_parser = Scheme::from_str, requires = "token")]
+    #[arg(long, value_name = "SCHEME", value_parser = Scheme::from_str, conflicts_with = "request")]
     scheme: Option<Scheme>,
     /// Make the vault's secret key a key pair as well
     #[arg(long = "move")]
@@ -49,15 +53,17 @@ pub(super) struct EnrollArgs {
     #[arg(long)]
     again: bool,
     /// A request that `token request` made on another host
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "make_pair"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "make_pair", "yubikey"])]
     request: Option<PathBuf>,
+    #[command(flatten)]
+    yubikey: YubiKeyArgs,
 }
 
 pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliError> {
     if let Some(request) = &args.request {
         return super::offline::propose(request, context);
     }
-    let uri = args::token(args.token.as_deref().unwrap_or_default())?;
+    let uri = args.yubikey.uri(args.token.as_deref())?;
     if let Some(scheme) = args.scheme.filter(|scheme| scheme.is_symmetric()) {
         return Err(CliError::usage(
             format!(
@@ -76,8 +82,11 @@ pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliErro
     if !args.again && already(api.as_ref(), &found, context)? {
         return Ok(());
     }
-    let (id, done) = add(api.as_ref(), &found, &uri, args.scheme, context)?;
+    let piv = args.yubikey.wish(&found)?;
+    let wanted = Wanted { schemes: args.scheme.map_or(Schemes::Pairs, Schemes::One), piv };
+    let (id, done) = add(api.as_ref(), &found, &uri, &wanted, context)?;
     report(id, &done, context)?;
+    tell_of_yubikey(&found, id, context)?;
     offer_pair(api.as_ref())
 }
 
@@ -142,10 +151,42 @@ pub(super) fn is_on(info: &RecipientInfo, found: &Found) -> bool {
 fn clear_left_over(api: &dyn Api, found: &Found, keys: &NewKeys, context: &Context) -> Result<(), CliError> {
     for info in api.status()?.recipients {
         if info.state == RecipientState::PreActive && is_on(&info, found) {
-            keys.token()?.destroy_sibling(info.id, info.scheme)?;
+            // A key that was there before is proposed by the same name again.
+            if info.id != keys.description()?.recipient {
+                keys.token()?.destroy_sibling(info.id, info.scheme)?;
+            }
             api.retire(info.id, &Retire::default(), &claviger_gate::Silent)?;
             forget(info.id, context)?;
         }
+    }
+    Ok(())
+}
+
+/// How many services the vault has.
+fn services(api: &dyn Api) -> Result<usize, CliError> {
+    let mut names: Vec<_> = api.list(None)?.into_iter().map(|info| info.service).collect();
+    names.dedup();
+    Ok(names.len())
+}
+
+/// What a YubiKey proves of its new key, and what is amiss with it.
+pub(crate) fn tell_of_yubikey(found: &Found, id: RecipientId, context: &Context) -> Result<(), CliError> {
+    if found.way != Way::Piv {
+        return Ok(());
+    }
+    let (info, proof) = yubikey::inspect(found, id, context)?;
+    report::note(&format!("the key is in slot {}, {}", info.slot, proof.text()));
+    if info.management_is_default == Some(true) {
+        report::warning(
+            "the YubiKey's management key is still its maker's: whoever has it in hand can overwrite its keys. Change it: ykman \
+             piv access change-management-key --generate --protect",
+        );
+    }
+    if found.token.details.pin_is_due {
+        report::warning(&format!(
+            "the YubiKey's PIN is still its maker's, 123456: {}",
+            super::how_to_change(found)
+        ));
     }
     Ok(())
 }
@@ -165,18 +206,18 @@ fn make_pair(api: &dyn Api, context: &Context) -> Result<(), CliError> {
 }
 
 /// Makes keys on a token, has them answer, takes them up, and notes the token in the configuration.
-pub(super) fn add(
+pub(crate) fn add(
     api: &dyn Api,
     found: &Found,
     uri: &Uri,
-    scheme: Option<Scheme>,
+    wanted: &Wanted,
     context: &Context,
 ) -> Result<(RecipientId, claviger_gate::JobReport), CliError> {
     let config = context.config()?;
-    let keys =
-        NewKeys::make(found, uri.pin_file.clone(), scheme.map_or(Schemes::Pairs, Schemes::One), context)?;
-    clear_left_over(api, found, &keys, context)?;
+    let keys = NewKeys::make(found, uri.pin_file.clone(), wanted, context)?;
     let description = keys.description()?;
+    yubikey::not_too_many_touches(&description, services(api)?)?;
+    clear_left_over(api, found, &keys, context)?;
     let proposal = api.propose(&description, keys.pinned_signer())?;
     let answer = answer_challenge(keys.token()?.as_ref(), config.vault, &proposal.challenge)?;
     // In the configuration before the first data key is wrapped to it, so that a crash leaves no key without a name.

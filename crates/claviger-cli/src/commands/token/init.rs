@@ -14,7 +14,7 @@ use crate::{
     prompt, report,
 };
 use claviger_token::{
-    Erase, NewToken, PinKind, PinOwner, PinPrompt, PinSource as _, PinTries, TokenAdmin as _, TokenError, Uri,
+    Erase, NewToken, PinKind, PinOwner, PinPrompt, PinSource as _, PinTries, TokenError, Uri,
 };
 use serde_json::json;
 use std::{collections::BTreeSet, path::PathBuf};
@@ -70,7 +70,7 @@ pub(super) fn init(args: &InitArgs, context: &Context) -> Result<(), CliError> {
     refuse_one_for_two(&[context.pin_fd(), args.so_pin_fd, args.new_pin_fd])?;
     let uri = args.token.as_deref().map_or(Ok(Uri::default()), args::token)?;
     let found = choose(&uri, args, context)?;
-    let admin = context.admin(&found.module)?;
+    let admin = context.admin(&found.way)?;
     let old = &found.token;
     let erase = match (old.initialised, args.destroy_vault_keys) {
         (false, _) => Erase::Nothing,
@@ -93,7 +93,7 @@ pub(super) fn init(args: &InitArgs, context: &Context) -> Result<(), CliError> {
     }
 
     let new = NewToken { uri: &old.uri, slot: args.slot_id, label: &args.label, so_pin: &so_pin, erase };
-    tracing::info!(module = %found.module.display(), label = args.label, "initialising the token");
+    tracing::info!(way = %found.way, label = args.label, "initialising the token");
     let erased = old.initialised;
     let token = admin.init_token(&new).map_err(|error| maybe_makers(error, erased))?;
     let made = Found { token, ..found };
@@ -108,8 +108,7 @@ pub(super) fn init(args: &InitArgs, context: &Context) -> Result<(), CliError> {
         return Err(error.into());
     }
     let is_alike = |other: &Found| other.token.initialised && other.token.label == made.token.label;
-    if modules::list(&made.module, context).is_ok_and(|all| all.iter().filter(|it| is_alike(it)).count() > 1)
-    {
+    if modules::list(&made.way, context).is_ok_and(|all| all.iter().filter(|it| is_alike(it)).count() > 1) {
         report::warning(&format!(
             "another token is called `{}`, too: name this one with its serial number, as below",
             text::plain(&made.token.label)
@@ -207,7 +206,7 @@ fn tell(made: &Found, erased: bool, context: &Context) -> Result<(), CliError> {
         return output::print_json(&json!({
             "label": token.label,
             "serial": token.serial,
-            "module": made.module.to_string_lossy(),
+            "module": made.way.to_string(),
             "uri": uri,
             "erased": erased,
         }));
@@ -220,7 +219,7 @@ fn tell(made: &Found, erased: bool, context: &Context) -> Result<(), CliError> {
         text::plain(&token.label),
         if erased { "erased and made anew" } else { "made" },
         text::plain(&token.serial),
-        text::plain(&made.module.to_string_lossy()),
+        text::plain(&made.way.to_string()),
         text::plain(&uri),
         text::shell(&uri),
     ))

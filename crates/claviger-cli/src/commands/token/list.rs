@@ -1,13 +1,14 @@
 //! `claviger token list` and `info`: what tokens there are, in words.
 
+use super::yubikey;
 use crate::{
     context::Context,
     error::CliError,
-    modules::{self, Family, Found},
+    modules::{self, Family, Found, Way},
     output::{self, text},
     report,
 };
-use claviger_token::{PinTries, Uri};
+use claviger_token::{PinKind, PinTries, Uri};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -46,20 +47,21 @@ pub(super) struct ListArgs {
 pub(super) struct InfoArgs {}
 
 pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
-    let modules = modules::to_search(args.module.as_deref(), None);
+    let ways = modules::to_search(args.module.as_deref(), None);
     let mut found = Vec::new();
-    for module in &modules {
-        match modules::list(module, context) {
+    for way in &ways {
+        match modules::list(way, context) {
             Ok(tokens) => found.extend(tokens),
             Err(error) if args.module.is_some() => return Err(error),
             Err(error) => report::warning(&format!("{error}; claviger token doctor says why")),
         }
     }
+    let found = modules::once(found);
     if context.json() {
         return output::print_json(&found.iter().map(|one| as_json(one, &found)).collect());
     }
     if found.iter().all(|found| !found.token.initialised) {
-        report::note(if modules.is_empty() {
+        report::note(if ways.is_empty() {
             "no PKCS#11 module was found in the usual places; name one with --module, or install one (for trying \
              things out: apt-get install softhsm2)"
         } else if found.is_empty() {
@@ -75,22 +77,30 @@ pub(super) fn info(context: &Context) -> Result<(), CliError> {
     let config = context.config()?;
     let uri: Uri = config.token.uri.parse()?;
     let found = modules::find(None, &uri, context)?;
+    let on_yubikey = match found.way {
+        Way::Piv => Some(yubikey::inspect(&found, config.token.recipient, context)?),
+        Way::Module(_) => None,
+    };
     if context.json() {
         let mut shown = as_json(&found, &[]);
         if let Value::Object(members) = &mut shown {
             members.insert("uri".into(), config.token.uri.clone().into());
             members.insert("recipient".into(), config.token.recipient.to_string().into());
             members.insert("scheme".into(), config.token.scheme.name().into());
+            if let Some((info, proof)) = &on_yubikey {
+                members.insert("yubikey".into(), yubikey::as_json(info, proof));
+            }
         }
         return output::print_json(&shown);
     }
-    output::print(&format!(
-        "{}\nThe vault's master key on it:\n  recipient  {}\n  scheme     {}\n  uri        {}\n",
-        as_text(&found, &[]),
-        config.token.recipient,
-        config.token.scheme,
-        text::plain(&config.token.uri),
-    ))
+    let mut rows =
+        vec![("recipient", config.token.recipient.to_string()), ("scheme", config.token.scheme.to_string())];
+    if let Some((info, proof)) = &on_yubikey {
+        rows.extend(yubikey::rows(info, proof));
+    }
+    rows.push(("uri", text::plain(&config.token.uri)));
+    let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect();
+    output::print(&format!("{}\nThe vault's master key on it:\n{}", as_text(&found, &[]), text::table(&rows)))
 }
 
 const fn tries(tries: PinTries) -> &'static str {
@@ -146,7 +156,7 @@ fn as_json(found: &Found, among: &[Found]) -> Value {
         "firmware": details.firmware,
         "slot": token.slot_description,
         "slot_id": details.slot,
-        "module": found.module.to_string_lossy(),
+        "module": found.way.to_string(),
         "initialised": token.initialised,
         "writable": details.writable,
         "free_memory": details.free_memory,
@@ -154,7 +164,9 @@ fn as_json(found: &Found, among: &[Found]) -> Value {
         "pin_pad": token.pin_pad,
         "pin_is_due": details.pin_is_due,
         "tries": tries(token.tries),
+        "tries_left": details.tries_left,
         "so_tries": tries(details.so_tries),
+        "so_tries_left": details.so_tries_left,
         "so_pin_is_due": details.so_pin_is_due,
         "uri": token.initialised.then(|| found.uri().to_string()),
         "next": (!token.initialised).then(|| how_to_make(found, among)),
@@ -163,11 +175,8 @@ fn as_json(found: &Found, among: &[Found]) -> Value {
 
 fn as_text(found: &Found, among: &[Found]) -> String {
     let (token, details) = (&found.token, &found.token.details);
-    let place = format!(
-        "{}, {}",
-        text::plain(&found.module.to_string_lossy()),
-        text::plain(token.slot_description.trim())
-    );
+    let place =
+        format!("{}, {}", text::plain(&found.way.to_string()), text::plain(token.slot_description.trim()));
     if !token.initialised {
         return format!(
             "(no token yet)\n  module  {place}\n  next    {}\n",
@@ -178,7 +187,7 @@ fn as_text(found: &Found, among: &[Found]) -> String {
         ("made by", made_by(found)),
         ("module", place),
         ("PIN", pin_text(found)),
-        ("SO PIN", so_pin_text(found)),
+        (if details.pin_kind == PinKind::Piv { "PUK" } else { "SO PIN" }, so_pin_text(found)),
     ];
     if let Some(free) = details.free_memory {
         rows.push(("room", format!("{free} bytes free")));
@@ -188,7 +197,7 @@ fn as_text(found: &Found, among: &[Found]) -> String {
     }
     rows.push(("uri", text::plain(&found.uri().to_string())));
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect();
-    let what = match Family::of(&found.module) {
+    let what = match found.way.family() {
         Family::SoftHsm => " (files on this machine, not a device)",
         _ => "",
     };
@@ -214,9 +223,16 @@ fn pin_text(found: &Found) -> String {
         (false, false, _) => format!("not set yet; set one: {}", how_to_unblock(found)),
         (false, true, PinTries::Locked) => format!("LOCKED; set a new one: {}", how_to_unblock(found)),
         (false, true, tries) if token.details.pin_is_due => {
-            format!("set, {}, and to be changed: {}", tries_text(tries), how_to_change(found))
+            let why = match token.details.pin_kind {
+                PinKind::Piv => "still its maker's, which everybody knows",
+                PinKind::Token => "to be changed",
+            };
+            format!("set, {}, and {why}; change it: {}", tries_text(tries), how_to_change(found))
         }
-        (false, true, tries) => format!("set, {}", tries_text(tries)),
+        (false, true, tries) => match token.details.tries_left {
+            Some(left) if tries != PinTries::Final => format!("set, {left} tries left"),
+            _ => format!("set, {}", tries_text(tries)),
+        },
     }
 }
 

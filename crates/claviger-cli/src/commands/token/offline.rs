@@ -123,7 +123,7 @@ pub(super) fn request(args: &RequestArgs, context: &Context) -> Result<(), CliEr
     }
     let found = modules::find(args.module.as_deref(), &uri, context)?;
     let schemes = args.scheme.map_or(Schemes::Pairs, Schemes::One);
-    let keys = NewKeys::make(&found, uri.pin_file.clone(), schemes, context)?;
+    let keys = NewKeys::make(&found, uri.pin_file.clone(), &schemes.into(), context)?;
     let key = keys.description()?;
     let signer = keys.pinned_signer().map(|PinnedSigner { id, public_key: EcPoint { x, y } }| {
         RequestSigner { id, x: Digest::from_bytes(x), y: Digest::from_bytes(y) }

@@ -10,9 +10,7 @@ use crate::{
     pin::{self, Once},
     report,
 };
-use claviger_token::{
-    PinCredential, PinFile, PinOwner, PinPrompt, PinSource, PinTries, TokenAdmin as _, Uri,
-};
+use claviger_token::{PinCredential, PinFile, PinOwner, PinPrompt, PinSource, PinTries, Uri};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -102,7 +100,7 @@ fn change(args: &ChangeArgs, context: &Context) -> Result<(), CliError> {
     }
     let (uri, found) = args.target.find(context)?;
     let new = args.target.new_pin(&found, whose);
-    let admin = context.admin(&found.module)?;
+    let admin = context.admin(&found.way)?;
     if args.so {
         let old = pin::so_pin(args.so_pin_fd);
         admin.change_pin(&found.token.uri, whose, &old, &new)?;
@@ -119,7 +117,7 @@ fn unblock(args: &UnblockArgs, context: &Context) -> Result<(), CliError> {
     let (uri, found) = args.target.find(context)?;
     let new = args.target.new_pin(&found, PinOwner::User);
     let so_pin = pin::so_pin(args.so_pin_fd);
-    context.admin(&found.module)?.set_pin(&found.token.uri, &so_pin, &new)?;
+    context.admin(&found.way)?.set_pin(&found.token.uri, &so_pin, &new)?;
     let stale = stale(&uri, &found, PinOwner::User, &new, context);
     tell(&found, PinOwner::User, "set anew", &stale, context)
 }
@@ -218,7 +216,7 @@ fn tell(
     }
     output::print(&format!(
         "the {} of token `{}`, serial {}, is {done}\n",
-        pin::name(whose),
+        pin::name(whose, token.details.pin_kind),
         text::plain(&token.label),
         text::plain(&token.serial),
     ))

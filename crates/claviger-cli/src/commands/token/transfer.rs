@@ -7,6 +7,7 @@ use super::{
 use crate::{
     args,
     context::Context,
+    enrol::Schemes,
     error::CliError,
     modules, open,
     output::{self, jobs, text},
@@ -69,7 +70,8 @@ pub(crate) fn move_master(
             text::plain(&info.token_label)
         ));
     } else {
-        let (new, enrolled) = add(api.as_ref(), &found, &uri, scheme, context)?;
+        let (new, enrolled) =
+            add(api.as_ref(), &found, &uri, &scheme.map_or(Schemes::Pairs, Schemes::One).into(), context)?;
         if !context.json() {
             output::print(&format!("recipient {new} is active\n{}", jobs::as_text(&enrolled)))?;
         }

@@ -1,0 +1,233 @@
+//! What only YubiKeys are asked: where on one a key goes, when it asks its owner, and what it says of itself.
+
+use crate::{
+    args,
+    context::Context,
+    error::CliError,
+    modules::{Found, Way},
+    output::text,
+};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use claviger_token::{
+    KeyDescription, PivKek, TokenError, Uri,
+    piv::{
+        PinPolicy, PivDriver, PivKeyInfo, Slot, TouchPolicy,
+        attestation::{self, Attested},
+        policies,
+    },
+};
+use claviger_types::RecipientId;
+use serde_json::{Value, json};
+use std::str::FromStr as _;
+
+/// More services than anybody would touch a key for, one after the other.
+pub(crate) const MOST_TOUCHES: usize = 50;
+
+/// Which YubiKey, and what its key is to be like.
+#[derive(Debug, clap::Args)]
+pub(crate) struct YubiKeyArgs {
+    /// A YubiKey, without any module: the only one that is plugged in, or --serial
+    #[arg(long, conflicts_with_all = ["token", "module"], help_heading = "YubiKey")]
+    yubikey: bool,
+    /// Which YubiKey, by the number that is printed on it
+    #[arg(long, value_name = "N", requires = "yubikey", help_heading = "YubiKey")]
+    serial: Option<u32>,
+    /// Its slot for the key: 9d, or 82 to 95 [default: the first that is free]
+    #[arg(long, value_name = "SLOT", value_parser = slot, help_heading = "YubiKey")]
+    slot: Option<Slot>,
+    /// When the key wants the PIN [default: once, until the YubiKey is unplugged]
+    #[arg(long, value_name = "WHEN", value_parser = pin_policy(), help_heading = "YubiKey")]
+    pin_policy: Option<PinPolicy>,
+    /// When the key wants a touch [default: cached, at most every 15 seconds]
+    #[arg(long, value_name = "WHEN", value_parser = touch_policy(), help_heading = "YubiKey")]
+    touch_policy: Option<TouchPolicy>,
+    /// Take the key that is in the slot instead of making one
+    #[arg(long, conflicts_with_all = ["pin_policy", "touch_policy"], help_heading = "YubiKey")]
+    existing: bool,
+}
+
+fn slot(text: &str) -> Result<Slot, String> {
+    let slot = Slot::from_str(text).ok().filter(|slot| slot.is_home());
+    slot.ok_or_else(|| "a master key goes into slot 9d, or 82 to 95".to_owned())
+}
+
+fn pin_policy() -> impl clap::builder::TypedValueParser<Value = PinPolicy> {
+    let usual = [PinPolicy::Once, PinPolicy::Always, PinPolicy::Never];
+    PossibleValuesParser::new(usual.map(PinPolicy::name)).try_map(|name| name.parse::<PinPolicy>())
+}
+
+fn touch_policy() -> impl clap::builder::TypedValueParser<Value = TouchPolicy> {
+    let all = [TouchPolicy::Cached, TouchPolicy::Always, TouchPolicy::Never];
+    PossibleValuesParser::new(all.map(TouchPolicy::name)).try_map(|name| name.parse::<TouchPolicy>())
+}
+
+impl YubiKeyArgs {
+    /// The token that is meant: a YubiKey, or what `--token` says.
+    pub(crate) fn uri(&self, token: Option<&str>) -> Result<Uri, CliError> {
+        if !self.yubikey {
+            return args::token(token.unwrap_or_default());
+        }
+        let serial = self.serial.map(|serial| serial.to_string());
+        Ok(Way::Piv.to(&Uri { serial, ..Uri::default() }))
+    }
+
+    /// What its key is to be like. Of any other token none of that may be asked.
+    pub(crate) fn wish(&self, found: &Found) -> Result<PivKek, CliError> {
+        let Self { slot, pin_policy, touch_policy, existing, .. } = self;
+        let wish = PivKek {
+            slot: slot.map(|slot| slot.to_string()),
+            pin_policy: pin_policy.map(|policy| policy.to_string()),
+            touch_policy: touch_policy.map(|policy| policy.to_string()),
+            existing: *existing,
+        };
+        if found.way == Way::Piv || wish == PivKek::default() {
+            return Ok(wish);
+        }
+        Err(CliError::usage(
+            "--slot, --pin-policy, --touch-policy and --existing are for YubiKeys, by the PIV driver",
+            "say --yubikey, or module-name=piv in the token's URI",
+        ))
+    }
+}
+
+/// Refuses a key that wants a touch at each use where there would be too many, as at each rotation of the master key.
+pub(crate) fn not_too_many_touches(key: &KeyDescription, services: usize) -> Result<(), CliError> {
+    let Some((_, TouchPolicy::Always)) = policies(&key.profile) else { return Ok(()) };
+    if services <= MOST_TOUCHES {
+        return Ok(());
+    }
+    Err(CliError::usage(
+        format!(
+            "the key wants a touch at each use, and the vault has {services} services: a rotation would take that many"
+        ),
+        format!("take --touch-policy cached; always is for at most {MOST_TOUCHES} services"),
+    ))
+}
+
+/// What a YubiKey proves of a key.
+pub(crate) enum Proof {
+    /// That it made the key.
+    Attested(Box<Attested>),
+    /// Nothing that holds, and why.
+    Unproven(String),
+}
+
+/// What is known of the vault's key on a YubiKey, and whether its maker vouches for that.
+pub(crate) fn inspect(
+    found: &Found,
+    recipient: RecipientId,
+    context: &Context,
+) -> Result<(PivKeyInfo, Proof), CliError> {
+    let info = PivDriver.key_info(&found.token.uri, recipient)?;
+    let proof = prove(&info, found, recipient, context)?;
+    Ok((info, proof))
+}
+
+fn prove(
+    info: &PivKeyInfo,
+    found: &Found,
+    recipient: RecipientId,
+    context: &Context,
+) -> Result<Proof, CliError> {
+    let Some((statement, attester)) = &info.attestation else {
+        return Ok(Proof::Unproven("the YubiKey certifies nothing of it".to_owned()));
+    };
+    let attested = match attestation::verify(statement, attester, &context.modules()?.attestation_roots()?) {
+        Ok(attested) => attested,
+        Err(error) => return Ok(Proof::Unproven(error.to_string())),
+    };
+    // What is certified must be this key in this card: one key certifies for a whole batch of cards.
+    let serial = attested.serial.map(|serial| serial.to_string());
+    let same = RecipientId::from_bytes(claviger_token::software::name_of(&attested.public_key)) == recipient
+        && attested.slot == info.slot.byte()
+        && serial.as_ref().is_none_or(|serial| *serial == found.token.serial)
+        && (attested.pin_policy, attested.touch_policy) == (info.pin_policy, info.touch_policy);
+    if same {
+        return Ok(Proof::Attested(Box::new(attested)));
+    }
+    Err(TokenError::Refused {
+        finding: "what it certifies of the key in that slot is another key's, another card's, or says other policies"
+            .to_owned(),
+    }
+    .into())
+}
+
+impl Proof {
+    /// In words.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Attested(attested) => {
+                format!(
+                    "made in this YubiKey and nowhere else, by the word of {}",
+                    text::plain(&attested.root)
+                )
+            }
+            Self::Unproven(why) => format!("not proven to be made in a YubiKey: {}", text::plain(why)),
+        }
+    }
+}
+
+/// Rows about the vault's key for `token info`.
+pub(crate) fn rows(info: &PivKeyInfo, proof: &Proof) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("slot", info.slot.to_string()),
+        ("PIN policy", info.pin_policy.to_string()),
+        ("touch policy", info.touch_policy.to_string()),
+        ("origin", origin(info).to_owned()),
+        ("attestation", proof.text()),
+    ];
+    if let Proof::Attested(attested) = proof
+        && let Some(form) = &attested.form_factor
+    {
+        rows.push(("form", form.name().to_owned()));
+    }
+    rows.push(("management", management(info)));
+    rows
+}
+
+fn origin(info: &PivKeyInfo) -> &'static str {
+    match info.made_there {
+        Some(true) => "made there",
+        Some(false) => "brought there: there may be copies of it elsewhere",
+        None => "not told by this firmware",
+    }
+}
+
+/// The management key's state, and what is amiss with it.
+fn management(info: &PivKeyInfo) -> String {
+    let name = info.management.name();
+    match (info.management_is_default, info.management_is_on_card) {
+        (Some(true), _) => format!(
+            "{name}, still its maker's: whoever has the YubiKey in hand can overwrite its keys; change it: ykman piv access \
+             change-management-key --generate --protect"
+        ),
+        (_, true) => format!("{name}, kept on the YubiKey behind the PIN"),
+        (_, false) => format!("{name}, its owner's"),
+    }
+}
+
+/// The same as JSON.
+pub(crate) fn as_json(info: &PivKeyInfo, proof: &Proof) -> Value {
+    let attested = match proof {
+        Proof::Attested(attested) => json!({
+            "proven": true,
+            "root": attested.root,
+            "serial": attested.serial,
+            "firmware": info.firmware.to_string(),
+            "form_factor": attested.form_factor.map(attestation::FormFactor::name),
+        }),
+        Proof::Unproven(why) => json!({"proven": false, "reason": why}),
+    };
+    json!({
+        "slot": info.slot.to_string(),
+        "pin_policy": info.pin_policy.name(),
+        "touch_policy": info.touch_policy.name(),
+        "made_there": info.made_there,
+        "attestation": attested,
+        "management_key": {
+            "algorithm": info.management.name(),
+            "default": info.management_is_default,
+            "on_card": info.management_is_on_card,
+        },
+    })
+}
