@@ -1,6 +1,5 @@
 //! The virtual YubiKey, as programs of others find it.
 
-#[cfg(any())]
 mod age;
 mod apdu;
 mod card;

@@ -113,7 +113,7 @@ fn a_key_is_pulled_while_it_waits_for_a_touch() {
     generate(&instance, "9d", "never", "always");
     let (_, point) = outside(&instance);
     key.touch(Touch::Never);
-    key.touch_timeout(Duration::from_secs(60));
+    key.touch_timeout(Duration::from_mins(1));
     thread::scope(|scope| {
         let waiting = scope.spawn(|| try_send(&instance, &[SELECT, &ecdh("9D", &point)]));
         while key.touches() == 0 {
