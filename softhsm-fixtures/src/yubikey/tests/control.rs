@@ -24,8 +24,11 @@ fn a_touch_comes_or_does_not() {
     assert_eq!(key.touches(), 2);
     key.touch(Touch::Never);
     let begin = Instant::now();
-    assert_eq!(statuses(&instance, &[SELECT, &cached, &always]), [0x9000, 0x6982, 0x6982]);
-    assert!(begin.elapsed() >= Duration::from_millis(600));
+    assert_eq!(statuses(&instance, &[SELECT, &cached, &always]), [0x9000, 0x9000, 0x6982]);
+    assert!(begin.elapsed() >= Duration::from_millis(300));
+    key.remove();
+    key.insert();
+    assert_eq!(statuses(&instance, &[SELECT, &cached]), [0x9000, 0x6982]);
     key.touch_timeout(Duration::from_millis(20));
     assert_eq!(statuses(&instance, &[SELECT, &always]), [0x9000, 0x6982]);
     key.touch_timeout(Duration::from_secs(10));

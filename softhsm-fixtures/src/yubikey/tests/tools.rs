@@ -12,7 +12,7 @@ use cryptoki::{
     session::UserType,
     types::AuthPin,
 };
-use std::{fs, time::Instant};
+use std::{collections::HashSet, fs, time::Instant};
 
 #[test]
 fn all_tools_see_both_keys_and_tell_them_apart() {
@@ -49,6 +49,34 @@ fn each_key_is_in_a_reader_of_its_own() {
     for key in 0..4 {
         assert_eq!(readers.matches(&instance.yubikey(key).reader()).count(), 1, "{readers}");
     }
+}
+
+#[test]
+fn every_slot_takes_a_key_again_and_again() {
+    let instance = Provider::YubiKey.instance();
+    let slots = ["9a", "9c", "9d", "9e"].map(str::to_owned).into_iter();
+    let slots: Vec<String> = slots.chain((0x82..=0x95).map(|slot: u8| format!("{slot:02x}"))).collect();
+    let digest = [0x5a; 32];
+    let to_sign = instance.home().join("digest");
+    fs::write(&to_sign, digest).unwrap();
+    let signature = instance.home().join("signature");
+    let mut keys = HashSet::new();
+    for _ in 0..2 {
+        for slot in &slots {
+            let public = super::generate(&instance, slot, "never", "never");
+            assert!(keys.insert(fs::read(&public).unwrap()), "{slot}");
+            let sign = format!("008711{slot}267C2482008120{}00", apdu::hex(&digest));
+            let reply = apdu::send(&instance, &[apdu::SELECT, &sign]).remove(1);
+            assert_eq!(reply.1, 0x9000, "{slot}");
+            fs::write(&signature, &reply.0[4..]).unwrap();
+            let [public, digest, signature] =
+                [&public, &to_sign, &signature].map(|path| path.display().to_string());
+            let verify =
+                ["pkeyutl", "-verify", "-pubin", "-inkey", &public, "-in", &digest, "-sigfile", &signature];
+            assert!(tool(&instance, "openssl", &verify).contains("Verified"), "{slot}");
+        }
+    }
+    assert_eq!(keys.len(), 48);
 }
 
 #[test]
