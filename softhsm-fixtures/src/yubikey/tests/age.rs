@@ -25,12 +25,17 @@ fn plugin() -> PathBuf {
     let root = target.join("tools").join(VERSION);
     let program = root.join("bin").join("age-plugin-yubikey");
     built::build(&program, &[], || {
-        let _ = writeln!(std::io::stderr(), "building age-plugin-yubikey (about 90 seconds, once)");
+        let _ = writeln!(std::io::stderr(), "building age-plugin-yubikey (about a minute, once)");
         let root = root.display().to_string();
+        // Without assertions its texts are in the program; with them it reads them where it was built from.
+        let profile =
+            ["--config", "profile.dev.debug-assertions=false", "--config", "profile.dev.debug=false"];
         let install = ["install", "--locked", "--debug", "--version", VERSION, "--root", &root];
-        let arguments = [&install[..], &["age-plugin-yubikey"]].concat();
+        let arguments = [&install[..], &profile, &["age-plugin-yubikey"]].concat();
         let needs = "apt-get install -y libpcsclite-dev pkg-config";
-        built::cargo(&arguments, &target, &target.join("age"), needs);
+        let scratch = target.join("age");
+        built::cargo(&arguments, &target, &scratch, needs);
+        let _ = fs::remove_dir_all(scratch);
     });
     program
 }
