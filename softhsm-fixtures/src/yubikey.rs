@@ -175,7 +175,7 @@ fn build() -> PathBuf {
         sources.extend(files.flatten().map(|file| file.path()).filter(|path| path.is_file()));
     }
     built::build(&programs.join(CARD), &sources, || {
-        let _ = writeln!(std::io::stderr(), "building the virtual YubiKey (about 90 seconds, once)");
+        let _ = writeln!(std::io::stderr(), "building the virtual YubiKey (about 40 seconds, once)");
         built::cargo(&["build", "--locked"], &package, &target, "rustup");
     });
     programs

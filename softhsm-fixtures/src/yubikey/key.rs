@@ -1,6 +1,6 @@
 //! One virtual YubiKey, as a test has it in its hands.
 
-use super::{key_directory, line, readers};
+use super::{key_directory, line, pcscd, readers};
 use crate::At;
 use std::{
     collections::BTreeMap,
@@ -63,6 +63,11 @@ impl YubiKey {
         let path = self.directory().join("serial");
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// The name of its reader.
+    pub fn reader(&self) -> String {
+        pcscd::reader(self.index)
     }
 
     /// Pulls it; returns when pcscd sees that.

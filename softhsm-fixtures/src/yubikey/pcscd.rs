@@ -87,11 +87,7 @@ pub(super) fn add_entry(home: &Path, port: u16) {
     let copy = home.join(format!("vpcd-{port}.so"));
     fs::copy(&driver, &copy).unwrap_or_else(|error| panic!("{}: {error}", copy.display()));
     let before = fs::read_to_string(&path).unwrap_or_default();
-    // pcscd numbers the readers of an entry, and would give those of the next the same names.
-    let number = match before.matches("CHANNELID").count() {
-        0 => String::new(),
-        number => format!(" {number:02}"),
-    };
+    let number = entry_number(before.matches("CHANNELID").count());
     let entry = format!(
         "FRIENDLYNAME \"{READER}{number}\"\nDEVICENAME /dev/null:{port:#x}\nLIBPATH {}\nCHANNELID {port:#x}\n\n",
         copy.display()
@@ -110,6 +106,17 @@ pub(super) fn port(home: &Path, key: usize) -> u16 {
     let entry = entries(home).get(key / READERS).copied();
     let first = entry.unwrap_or_else(|| panic!("there is no reader for key {key}"));
     first + u16::try_from(key % READERS).unwrap_or(0)
+}
+
+/// The name of the reader that this key is for.
+pub(super) fn reader(key: usize) -> String {
+    let (entry, slot) = (key / READERS, key % READERS);
+    format!("{READER}{} 00 {slot:02}", entry_number(entry))
+}
+
+/// pcscd numbers the readers of an entry, and would give those of the next the same names.
+fn entry_number(entry: usize) -> String {
+    if entry == 0 { String::new() } else { format!(" {entry:02}") }
 }
 
 /// Starts it with two readers, at ports that nobody has.

@@ -56,6 +56,12 @@ impl<'a> Card<'a> {
         self.piv.deselect();
     }
 
+    /// Loses all power, as when it is pulled.
+    pub(crate) fn unplug(&mut self) {
+        self.power_off();
+        self.piv.unplug();
+    }
+
     /// The answer to one command, with what is to go wrong; none when the card was pulled.
     pub(crate) fn transmit(&mut self, raw: &[u8], world: &World) -> Option<Vec<u8>> {
         let ins = raw.get(1).copied().unwrap_or_default();

@@ -3,7 +3,7 @@
 //! Its own PIN and management key stay as they were made, and every command that needs them is preceded by them: who may do
 //! what is decided in front of it, where a YubiKey's rules are.
 
-use crate::apdu::{Answer, Apdu, Sw, tlv};
+use crate::apdu::{Answer, Sw, tlv};
 use des::{
     TdesEde3,
     cipher::{BlockEncrypt as _, KeyInit as _},
@@ -36,11 +36,13 @@ use trussed_wrap_key_to_file::WrapKeyToFileExtension;
 const PIN: &[u8; 8] = b"123456\xff\xff";
 const MANAGEMENT_KEY: [u8; 24] = [1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8];
 const TDES: u8 = 0x03;
+const SIGNATURE: u8 = 0x9c;
 
 /// The card inside, running.
 pub(crate) struct Inner<'a> {
     card: Authenticator<virt::Client<'a, Dispatch>>,
     administered: bool,
+    verified: bool,
 }
 
 /// Lets a card run as long as this closure does.
@@ -55,7 +57,11 @@ pub(crate) fn run<R>(body: impl FnOnce(Inner<'_>) -> R) -> R {
             staging: StagingBackend::new(),
         };
         platform.run_client_with_backends("piv", dispatch, BACKENDS, |client| {
-            body(Inner { card: Authenticator::new(client, Options::default()), administered: false })
+            body(Inner {
+                card: Authenticator::new(client, Options::default()),
+                administered: false,
+                verified: false,
+            })
         })
     })
 }
@@ -69,8 +75,11 @@ impl Inner<'_> {
 
     /// Computes with the key in this slot.
     pub(crate) fn authenticate(&mut self, algorithm: u8, slot: u8, data: &[u8]) -> Answer {
-        // Before each, because one slot's key wants it at once before.
-        self.call(0x20, 0, 0x80, PIN)?;
+        // One slot's key wants it at once before.
+        if !self.verified || slot == SIGNATURE {
+            self.call(0x20, 0, 0x80, PIN)?;
+            self.verified = true;
+        }
         self.call(0x87, algorithm, slot, data)
     }
 
@@ -88,12 +97,9 @@ impl Inner<'_> {
     }
 
     fn call(&mut self, ins: u8, p1: u8, p2: u8, data: &[u8]) -> Answer {
-        let apdu = Apdu { ins, p1, p2, data: data.to_vec(), ..Apdu::default() };
-        // Always with the long forms of both lengths.
-        let mut raw = vec![apdu.class, apdu.ins, apdu.p1, apdu.p2, 0];
-        raw.extend((apdu.data.len() as u16).to_be_bytes());
-        raw.extend(&apdu.data);
-        raw.extend([0, 0]);
+        // With the long forms of both lengths.
+        let length = (data.len() as u16).to_be_bytes();
+        let raw = [&[0, ins, p1, p2, 0], length.as_slice(), data, &[0, 0]].concat();
         let command = CommandView::try_from(raw.as_slice()).map_err(|_| Sw::WRONG_LENGTH)?;
         let mut reply: heapless::Vec<u8, 4096> = heapless::Vec::new();
         let view: &mut VecView<u8> = &mut reply;

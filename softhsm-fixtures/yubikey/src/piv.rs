@@ -58,10 +58,15 @@ impl<'a> Piv<'a> {
         piv
     }
 
-    /// Forgets PIN, management key and touch.
+    /// Forgets PIN and management key; not the touch, which one gives to the device.
     pub(crate) fn deselect(&mut self) {
         self.pins.forget();
         self.management.forget();
+    }
+
+    /// Forgets all that needs power.
+    pub(crate) fn unplug(&mut self) {
+        self.deselect();
         self.last_touch = None;
     }
 

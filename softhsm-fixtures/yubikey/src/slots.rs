@@ -171,13 +171,15 @@ impl Piv<'_> {
         if !is_slot(from) || (to != 0xff && !is_slot(to)) || to == from {
             return Err(Sw::WRONG_P1P2);
         }
-        if to != 0xff && self.slots.key(to).is_some() {
+        let key = self.slots.0.remove(&from).ok_or(Sw::NO_REFERENCE)?;
+        if to == 0xff {
+            return Ok(Vec::new());
+        }
+        if self.slots.key(to).is_some() {
+            self.slots.0.insert(from, key);
             return Err(Sw::CONDITIONS);
         }
-        let key = self.slots.0.remove(&from).ok_or(Sw::NO_REFERENCE)?;
-        if to != 0xff {
-            self.slots.0.insert(to, key);
-        }
+        self.slots.0.insert(to, key);
         Ok(Vec::new())
     }
 }

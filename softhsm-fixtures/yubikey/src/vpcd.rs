@@ -36,6 +36,9 @@ pub(crate) fn serve(port: u16, card: &mut Card<'_>, world: &World) -> ! {
                     let _ = serve_reader(reader, card, world);
                 }
                 card.power_off();
+                if !world.state().inserted {
+                    card.unplug();
+                }
             }
             Err(_) => thread::sleep(PAUSE),
         }
