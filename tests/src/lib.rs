@@ -48,8 +48,11 @@ impl World {
         let token = Arc::new(token);
         let home = token.home().join("user");
         fs::create_dir(&home).unwrap_or_else(|error| panic!("{}: {error}", home.display()));
-        let module = token.module().display().to_string();
-        let first_uri = format!("{}&module-path={module}", token.uri_with_pin());
+        let way = match token.provider() {
+            Provider::YubiKey => "module-name=piv".to_owned(),
+            _ => format!("module-path={}", token.module().display()),
+        };
+        let first_uri = format!("{}&{way}", token.uri_with_pin());
         Self { token, home, first_uri }
     }
 

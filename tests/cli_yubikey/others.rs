@@ -1,0 +1,53 @@
+//! The same vault through other drivers of the same YubiKey: its maker's PKCS#11 module, and OpenSC's.
+
+use crate::{lone, pair};
+use claviger_tests::World;
+use std::fs;
+
+const YKCS11: &str = "/usr/lib/x86_64-linux-gnu/libykcs11.so.2";
+const OPENSC: &str = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so";
+
+/// Has the configuration reach the token by a module.
+fn by_module(world: &World, token: &str, module: &str) {
+    let pin = world.token().pin_file().display().to_string();
+    world.edit_config(|text| {
+        let (before, rest) = text.split_once("uri = \"").unwrap();
+        let (_, after) = rest.split_once('"').unwrap();
+        format!("{before}uri = \"pkcs11:{token}?module-path={module}&pin-source=file:{pin}\"{after}")
+    });
+    assert!(fs::read_to_string(world.config()).unwrap().contains(module));
+}
+
+/// Nothing in the vault changes, nor the recipient's name: it follows from the public half, which every driver sees.
+#[test]
+fn the_same_vault_opens_through_other_modules() {
+    let world = lone();
+    world.set("openai", "value 0");
+    let native = fs::read_to_string(world.config()).unwrap();
+    for (token, module) in [("serial=11111111", YKCS11), ("token=PIV_II", OPENSC)] {
+        by_module(&world, token, module);
+        assert_eq!(world.get("openai"), b"value 0", "{module}");
+        let written = format!("written through {module}");
+        world.set("openai", &written);
+        world.set("another", &written);
+        assert_eq!(world.get("another"), written.as_bytes(), "{module}");
+        world.line("verify").ok();
+        // And back.
+        fs::write(world.config(), &native).unwrap();
+        assert_eq!(world.get("openai"), written.as_bytes());
+        world.set("openai", "value 0");
+    }
+}
+
+/// A key that a module cannot destroy is not said to be destroyed.
+#[test]
+fn a_module_that_destroys_no_key_does_not_say_that_it_did() {
+    let (world, _) = pair();
+    world.set("openai", "value");
+    by_module(&world, "serial=11111111", YKCS11);
+    let config = fs::read_to_string(world.config()).unwrap();
+    let first = config.split("recipient = \"").nth(1).unwrap()[..32].to_owned();
+    let outcome = world.run(["token", "retire", &first, "--destroy", "--yes"]).outcome();
+    assert_ne!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(world.recipients("destroyed").is_empty());
+}
