@@ -98,8 +98,11 @@ pub(crate) fn kill(id: u32) {
     let process = process.unwrap_or_else(|| panic!("{id} is no process"));
     kill_process(process, Signal::KILL).unwrap_or_else(|error| panic!("process {id}: {error}"));
     let lives = || {
-        fs::read_to_string(format!("/proc/{id}/stat"))
-            .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])))
+        // The first thread of several can be gone before the others, with whom it shares all that is open.
+        let threads = fs::read_dir(format!("/proc/{id}/task")).map_or(0, Iterator::count);
+        fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| {
+            threads > 1 || stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+        })
     };
     while lives() {
         thread::sleep(PAUSE);
