@@ -24,7 +24,7 @@ fn the_same_vault_opens_through_other_modules() {
     let world = lone();
     world.set("openai", "value 0");
     let native = fs::read_to_string(world.config()).unwrap();
-    for (token, module) in [("serial=11111111", YKCS11), ("token=PIV_II", OPENSC)] {
+    for (token, module) in [("serial=11111111", YKCS11), ("manufacturer=piv_II", OPENSC)] {
         by_module(&world, token, module);
         assert_eq!(world.get("openai"), b"value 0", "{module}");
         let written = format!("written through {module}");

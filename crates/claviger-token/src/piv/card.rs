@@ -117,11 +117,15 @@ impl Card {
                 .into());
             }
             if !first || again == Again::No {
-                return Err(if in_place { failure } else { self.gone(failure) });
+                return Err(if in_place { failure } else { self.settled(failure) });
             }
             first = false;
             if !in_place {
-                *live = Some(self.find(failure.is_loss_of_service())?);
+                match self.find(failure.is_loss_of_service()) {
+                    Ok(found) => *live = Some(found),
+                    Err(failure) if failure.is_loss() => return Err(self.settled(failure)),
+                    Err(failure) => return Err(failure),
+                }
             }
         }
     }
@@ -155,7 +159,7 @@ impl Card {
         loop {
             let failure = match reader::present() {
                 Ok(Present { keys, unseen }) => {
-                    let others: Vec<_> = keys.iter().map(|key| label(key.serial)).collect();
+                    let others: Vec<_> = keys.iter().map(|key| uri(key.serial).to_string()).collect();
                     if let Some(key) = keys.into_iter().find(|key| key.serial == self.serial) {
                         return Ok(Live { handle: key.handle, selected: true });
                     }
@@ -170,17 +174,25 @@ impl Card {
         }
     }
 
-    /// What a loss that came again means: mostly that the card is not there.
-    fn gone(&self, failure: Failure) -> Failure {
-        use pcsc::Error as E;
-
-        match failure {
-            Failure::Pcsc {
-                error: E::RemovedCard | E::NoSmartcard | E::ReaderUnavailable | E::UnknownReader,
-                ..
-            } => self.absent(Vec::new()).into(),
-            failure => failure,
+    /// What a loss that came again means: mostly that the card is not there. The service looks into its readers only now and
+    /// then, so for a moment it shows a card that was just pulled, and does not reach it.
+    fn settled(&self, failure: Failure) -> Failure {
+        if failure.is_loss_of_service() {
+            return failure;
         }
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let Ok(Present { keys, unseen }) = reader::present() else { break };
+            if keys.iter().any(|key| key.serial == self.serial) {
+                break;
+            }
+            if !unseen.iter().any(Failure::is_loss) {
+                let others = keys.iter().map(|key| uri(key.serial).to_string()).collect();
+                return self.absent(others).into();
+            }
+            thread::sleep(PAUSE);
+        }
+        failure
     }
 
     fn absent(&self, present: Vec<String>) -> TokenError {
