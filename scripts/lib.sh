@@ -18,7 +18,7 @@ cd "$root"
 
 # Everything that Debian has to give for building, and for running a token that is files.
 # shellcheck disable=SC2034  # used by the scripts that source this
-build_packages=(build-essential pkg-config)
+build_packages=(build-essential pkg-config libpcsclite-dev)
 # shellcheck disable=SC2034
 token_packages=(softhsm2 opensc)
 # The other modules that the driver is tested on: a TPM in software, p11-kit's remoting, openCryptoki, NSS.

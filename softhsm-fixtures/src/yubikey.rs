@@ -31,6 +31,7 @@ use std::{
 const INSTALL: &str = "apt-get install -y pcscd vsmartcard-vpcd ykcs11 util-linux";
 const CARD: &str = "claviger-yubikey";
 const PROXY: &str = "claviger-pcsc-proxy";
+const CLIENT: &str = "claviger-yubikey-client";
 /// What the first key is called; the others have its multiples.
 const SERIAL: u32 = 11_111_111;
 /// Readers of one entry of pcscd's configuration, which the driver gives and nobody can change.
@@ -94,6 +95,14 @@ impl Instance {
     pub fn restart_pcscd(&self) {
         self.stop_pcscd();
         self.start_pcscd();
+    }
+
+    /// What the `yubikey` crate, another client of the same card, says of the key in this slot of the first card, and whether it
+    /// could use it: a line for each.
+    pub fn yubikey_client(&self, slot: &str, pin: &str) -> String {
+        let mut client = self.command(program(CLIENT));
+        client.args([&self.yubikey(0).serial().to_string(), slot]).env("CLAVIGER_FIXTURE_PIN", pin);
+        process::run(&mut client, INSTALL)
     }
 
     /// What can go wrong between clients and pcscd.
@@ -169,7 +178,7 @@ fn build() -> PathBuf {
     let (package, target) = (package(), target());
     let programs = target.join("debug");
     let mut sources: Vec<PathBuf> = ["Cargo.toml", "Cargo.lock"].map(|file| package.join(file)).into();
-    for directory in ["src", "src/proxy"].map(|directory| package.join(directory)) {
+    for directory in ["src", "src/proxy", "src/client"].map(|directory| package.join(directory)) {
         let files = fs::read_dir(&directory);
         let files = files.unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         sources.extend(files.flatten().map(|file| file.path()).filter(|path| path.is_file()));

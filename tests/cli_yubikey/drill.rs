@@ -56,7 +56,7 @@ fn a_lost_yubikey_costs_nothing_and_opens_nothing_written_later() {
     let (world, backup) = pair();
     let first = world.token().yubikey(0);
     world.set("before", "value 0");
-    let old = Old::in_world(&world, "thousand");
+    let old = Old::in_world(&world, "typical");
     let fingerprint =
         |world: &World| world.line("status --json").ok().json()["fingerprint"].as_str().unwrap().to_owned();
     let before = fingerprint(&world);

@@ -1,6 +1,7 @@
-//! The same vault through other drivers of the same YubiKey: its maker's PKCS#11 module, and OpenSC's.
+//! The same vault through other drivers of the same YubiKey: its maker's PKCS#11 module, and OpenSC's; and its key through the
+//! `yubikey` crate.
 
-use crate::{lone, pair};
+use crate::{empty, lone, pair};
 use claviger_tests::World;
 use std::fs;
 
@@ -50,4 +51,31 @@ fn a_module_that_destroys_no_key_does_not_say_that_it_did() {
     let outcome = world.run(["token", "retire", &first, "--destroy", "--yes"]).outcome();
     assert_ne!(outcome.code, Some(0), "{}", outcome.stderr);
     assert!(world.recipients("destroyed").is_empty());
+}
+
+/// What is made here is what another client finds, and what that can use.
+#[test]
+fn the_yubikey_crate_finds_and_uses_the_key() {
+    let world = empty();
+    let line = ["init", "--token", world.uri(), "--accept-loss", "--slot", "82"];
+    world.run(line.into_iter().chain(["--touch-policy", "always"])).ok();
+    let shown = world.line("token info --json").ok().json();
+    let recipient = shown["recipient"].as_str().unwrap();
+    let seen = world.token().yubikey_client("82", softhsm_fixtures::PIN);
+    let has = |line: &str| assert!(seen.lines().any(|one| one == line), "{line}:\n{seen}");
+    has("firmware 5.4.3");
+    has("pin Once");
+    has("touch Always");
+    has("origin Generated");
+    has(&format!("subject CN=claviger {recipient}"));
+    has("agrees true");
+    // The recipient's name is that of the public half which that client sees.
+    let point = seen.lines().find_map(|line| line.strip_prefix("point 04")).unwrap();
+    let half = |from: usize| {
+        let byte = |at: usize| u8::from_str_radix(&point[from + 2 * at..from + 2 * at + 2], 16).unwrap();
+        std::array::from_fn(byte)
+    };
+    let point = claviger_types::EcPoint { x: half(0), y: half(64) };
+    let name = claviger_types::RecipientId::from_bytes(claviger_token::software::name_of(&point));
+    assert_eq!(name.to_string(), recipient);
 }
