@@ -42,14 +42,15 @@ pub use slot::{Slot, UnknownSlot};
 
 use self::{
     card::{Again, Card},
+    find::Chosen,
     key::{Home, Key},
     login::Login,
-    reader::Present,
+    reader::{Plugged, Present},
     token::PivToken,
 };
 use crate::{Access, AnchorSlot, Driver, Kek, NewKek, SelfTestReport, Signer, TokenError, TokenSummary, Uri};
 use claviger_types::{EcPoint, RecipientId, Scheme, SignerId};
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// When a key asks for its PIN and a touch, as the profile that was noted at enrolment says; `None` where it is no PIV key's.
 pub fn policies(profile: &str) -> Option<(PinPolicy, TouchPolicy)> {
@@ -80,30 +81,25 @@ impl PivDriver {
         Ok(Key::new(card, Login::new(&access.pin), Arc::clone(&access.attendant), nothing, home))
     }
 
-    /// The key of this recipient, first on the YubiKeys that fit the URI, then on any other: what is looked for is the key.
+    /// The key that is meant, first on the YubiKeys that fit the URI, then on any other: what is looked for is the key.
     fn find(
         uri: &Uri,
         access: &Access,
-        recipient: RecipientId,
         hint: Option<Home>,
-    ) -> Result<PivToken, TokenError> {
-        let mut chosen = find::choose(uri)?;
-        let none_fits = chosen.fitting.is_empty();
-        let absent = |chosen: find::Chosen| if none_fits { Some(chosen.absent(uri)) } else { None };
+        name: &dyn fmt::Display,
+        is: &dyn Fn(&EcPoint) -> bool,
+    ) -> Result<Key, TokenError> {
+        let Chosen { fitting, others, unseen } = find::choose(uri)?;
+        let none_fits = fitting.is_empty();
         let mut failed = None;
-        let serials: Vec<_> = chosen.fitting.iter().chain(&chosen.others).map(|key| key.serial).collect();
-        let plugged: Vec<_> = chosen.fitting.drain(..).chain(chosen.others.drain(..)).collect();
-        for key in plugged {
+        let mut present = Vec::new();
+        for key in fitting.into_iter().chain(others) {
+            present.push(card::uri(key.serial).to_string());
             let card = Card::of(key);
-            let found = card.transact(Again::Yes, |session| {
-                find::slot_of(session, card.firmware, hint, &|point| token::recipient(point) == recipient)
-            });
-            match found {
+            match card.transact(Again::Yes, |session| find::slot_of(session, card.firmware, hint, is)) {
                 Ok(Some(found)) => {
-                    let login = Login::new(&access.pin);
-                    let attendant = Arc::clone(&access.attendant);
-                    let key = Key::new(card, login, attendant, found.point, found.home);
-                    return Ok(PivToken::new(key, Arc::clone(&access.entropy)));
+                    let (login, attendant) = (Login::new(&access.pin), Arc::clone(&access.attendant));
+                    return Ok(Key::new(card, login, attendant, found.point, found.home));
                 }
                 Ok(None) => {}
                 Err(failure) => {
@@ -111,15 +107,11 @@ impl PivDriver {
                 }
             }
         }
-        match (failed, absent(chosen)) {
-            (Some(failure), _) => Err(failure.into()),
-            (None, Some(TokenError::TokenAbsent { uri, .. })) => {
-                let present = serials.into_iter().map(|serial| card::uri(serial).to_string()).collect();
-                Err(TokenError::TokenAbsent { uri, present })
-            }
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(TokenError::KeyMissing { key: recipient.to_string() }),
-        }
+        Err(match failed.or_else(|| unseen.into_iter().next().filter(|_| none_fits)) {
+            Some(failure) => failure.into(),
+            None if none_fits => TokenError::TokenAbsent { uri: uri.of_token().to_string(), present },
+            None => TokenError::KeyMissing { key: name.to_string() },
+        })
     }
 }
 
@@ -129,12 +121,11 @@ impl Driver for PivDriver {
         if let (true, Some(failure)) = (keys.is_empty(), unseen.into_iter().next()) {
             return Err(failure.into());
         }
-        let mut tokens = Vec::new();
-        for (number, key) in keys.into_iter().enumerate() {
+        let summary = |(number, key): (u64, Plugged)| {
             let reader = key.reader.clone();
-            tokens.push(info::summary(&Card::of(key), &reader, number as u64)?);
-        }
-        Ok(tokens)
+            info::summary(&Card::of(key), &reader, number)
+        };
+        (0..).zip(keys).map(summary).collect()
     }
 
     fn generate(
@@ -158,9 +149,10 @@ impl Driver for PivDriver {
         if scheme != Scheme::EcdhEsA256Kw {
             return Err(TokenError::KeyMissing { key: recipient.to_string() });
         }
-        let token = Self::find(uri, access, recipient, Home::parse(profile))?;
-        token.key.log_in()?;
-        Ok(Arc::new(token))
+        let is = |point: &EcPoint| token::recipient(point) == recipient;
+        let key = Self::find(uri, access, Home::parse(profile), &recipient, &is)?;
+        key.log_in()?;
+        Ok(Arc::new(PivToken::new(key, Arc::clone(&access.entropy))))
     }
 
     fn generate_signer(
@@ -174,7 +166,8 @@ impl Driver for PivDriver {
     }
 
     fn open_signer(&self, uri: &Uri, access: &Access, id: SignerId) -> Result<Arc<dyn Signer>, TokenError> {
-        Ok(Arc::new(signer::open(&Self::card(uri, access)?, id)?))
+        let key = Self::find(uri, access, None, &id, &|point| signer::id(point) == id)?;
+        Ok(Arc::new(signer::open(key)?))
     }
 
     fn open_anchors(&self, _: &Uri, _: &Access) -> Result<Arc<dyn AnchorSlot>, TokenError> {

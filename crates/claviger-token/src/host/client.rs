@@ -59,13 +59,13 @@ impl HostDriver {
         &self,
         uri: &Uri,
         access: &Access,
-        asked: SignerId,
+        wanted: SignerId,
         what: Ask,
     ) -> Result<Arc<dyn Signer>, TokenError> {
         let asker = Asker::new(access);
         match self.call_within(self.process.spec.deadlines.generate, Some(&asker), what)? {
             (Told::Signer { signer, id, public_key }, running)
-                if id == asked || id == SignerId::from_bytes(software::name_of(&public_key)) =>
+                if id == wanted || id == SignerId::from_bytes(software::name_of(&public_key)) =>
             {
                 let place = Place::Signer { uri: without_pin(uri), id };
                 let remote = Remote::new(&self.process, asker, place, &running, signer);

@@ -16,8 +16,9 @@ use std::{
     time::Duration,
 };
 
-/// How often one request may ask for a PIN: a login can be lost while another is made, but not for ever.
-const MOST_PINS: usize = 4;
+/// How often one request may ask for a PIN: a login can be lost while another is made, and a key that wants the PIN at each
+/// use is used a few times as it is made, but not for ever.
+const MOST_PINS: usize = 12;
 /// How often it may ask for something else. A key that is made is used a few times, and each may want a touch.
 const MOST_QUESTIONS: usize = 32;
 
@@ -90,7 +91,7 @@ fn exchange(
     pins: &mut usize,
 ) -> Result<Told, Failure> {
     let exchange = running.channel.ask(what)?;
-    let mut asked = 0;
+    let mut questions = 0;
     loop {
         match exchange.told(within)? {
             Told::Failed(error) => return Err(Failure::Told(error)),
@@ -106,8 +107,8 @@ fn exchange(
                 exchange.say(answer)?;
             }
             Told::ManagementKeyWanted(token) => {
-                let asker = asker.filter(|_| asked < MOST_QUESTIONS).ok_or(Closed::Nonsense)?;
-                asked += 1;
+                let asker = asker.filter(|_| questions < MOST_QUESTIONS).ok_or(Closed::Nonsense)?;
+                questions += 1;
                 let answer = match exchange.answering(|| asker.attendant.management_key(&token)) {
                     Ok(key) => Ask::Secret(Secret::of_bytes(key.expose())),
                     Err(error) => Ask::NoSecret(error),
@@ -115,8 +116,8 @@ fn exchange(
                 exchange.say(answer)?;
             }
             Told::TouchWanted(token) => {
-                let asker = asker.filter(|_| asked < MOST_QUESTIONS).ok_or(Closed::Nonsense)?;
-                asked += 1;
+                let asker = asker.filter(|_| questions < MOST_QUESTIONS).ok_or(Closed::Nonsense)?;
+                questions += 1;
                 exchange.answering(|| asker.attendant.touch(&token));
             }
             told => return Ok(told),

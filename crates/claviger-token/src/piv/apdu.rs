@@ -29,6 +29,8 @@ pub(super) struct Status(pub(super) u16);
 
 impl Status {
     pub(super) const OK: Self = Self(0x9000);
+    /// What was to be verified is wrong (SP 800-73-4 lets a card that counts no tries say that of a PIN).
+    pub(super) const FAILED: Self = Self(0x6300);
     /// The PIN or a touch is wanting.
     pub(super) const SECURITY: Self = Self(0x6982);
     /// A PIN or PUK without tries.
@@ -44,7 +46,6 @@ impl Status {
     pub(super) const fn tries_left(self) -> Option<u8> {
         match self.0 {
             0x63c0..=0x63cf => Some((self.0 & 0xf) as u8),
-            // SP 800-73-4 lets a card that counts none answer so.
             _ => None,
         }
     }
@@ -90,7 +91,7 @@ pub(super) fn ask<E>(
         let last = pieces.peek().is_none();
         class = if last { 0 } else { class | CHAINED };
         let header = [class, command.ins, command.p1, command.p2];
-        let status = exchange(&header, piece, &mut data, &mut send)?;
+        let status = exchange(header, piece, &mut data, &mut send)?;
         if last || status != Status::OK {
             break status;
         }
@@ -100,7 +101,7 @@ pub(super) fn ask<E>(
 
 /// One piece, and all that comes back for it.
 fn exchange<E>(
-    header: &[u8; 4],
+    header: [u8; 4],
     piece: &[u8],
     data: &mut Zeroizing<Vec<u8>>,
     send: &mut impl FnMut(&[u8], &mut [u8; LONGEST_ANSWER]) -> Result<usize, E>,

@@ -6,7 +6,7 @@
 use super::{
     fault::Failure,
     reader::{self, Handle, Plugged, Present},
-    session::{Firmware, Session},
+    session::{Firmware, Seen, Session},
 };
 use crate::{PinKind, PinPrompt, PinTries, TokenError, TokenName, Uri};
 use std::{
@@ -17,26 +17,28 @@ use std::{
 };
 
 /// How long a service that just started may take until it shows its cards, and how often it is asked.
-const PATIENCE: Duration = Duration::from_millis(2000);
+const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// How long after a touch a key of the policy "cached" wants no other; a second less than the card's own 15, because the
-/// way there takes time.
-const TOUCH_LASTS: Duration = Duration::from_secs(14);
 
 /// A YubiKey by its serial number.
 pub(super) struct Card {
     pub(super) serial: u32,
     pub(super) firmware: Firmware,
     live: Mutex<Option<Live>>,
-    touched: Mutex<Option<Instant>>,
 }
 
 /// Its open connection.
 struct Live {
     handle: Handle,
-    // Whether PIV was the application when it was last looked at.
-    selected: bool,
+    seen: Seen,
+}
+
+/// How far an attempt came.
+#[derive(Default)]
+struct Course {
+    begun: bool,
+    // A PIN was sent to which no answer came.
+    spent: bool,
 }
 
 /// Whether something may be done a second time, after a loss in the middle of the first.
@@ -65,8 +67,7 @@ impl Card {
         Self {
             serial: plugged.serial,
             firmware: plugged.firmware,
-            live: Mutex::new(Some(Live { handle: plugged.handle, selected: true })),
-            touched: Mutex::default(),
+            live: Mutex::new(Some(Live { handle: plugged.handle, seen: plugged.seen })),
         }
     }
 
@@ -87,28 +88,30 @@ impl Card {
     }
 
     /// Does something with the card while nobody else can, on its PIV application. After a loss it is done once more from its
-    /// beginning, unless that must not be, or a PIN was on its way.
+    /// beginning, unless that must not be and it had begun, or a PIN was on its way.
     pub(super) fn transact<T>(
         &self,
         again: Again,
         mut work: impl FnMut(&mut Session<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let mut live = self.live();
-        let mut first = true;
+        let mut lost = false;
         loop {
-            let mut spent = false;
-            let failure = match self.attempt(&mut live, &mut work, &mut spent) {
+            let mut course = Course::default();
+            let done = self.attempt(&mut live, &mut work, &mut course);
+            let in_place = matches!(&done, Err(failure) if failure.is_reset())
+                && live.as_mut().is_some_and(|live| live.reconnect().is_ok());
+            let failure = match done {
                 Err(failure) if failure.is_loss() => failure,
-                done => return done,
+                done => {
+                    drop(live.take_if(|live| !live.handle.is_usable()));
+                    return done;
+                }
             };
-            // What a touch was good for is over.
-            *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            let reset = failure.is_reset();
-            let in_place = reset && live.as_mut().is_some_and(|live| live.reconnect().is_ok());
             if !in_place {
                 *live = None;
             }
-            if spent {
+            if course.spent {
                 return Err(TokenError::PinUnavailable {
                     reason: "the card went away while it had it, and whether that cost a try is not known; look at its \
                              tries before it is given again"
@@ -116,10 +119,10 @@ impl Card {
                 }
                 .into());
             }
-            if !first || again == Again::No {
+            if lost || again == Again::No && course.begun {
                 return Err(if in_place { failure } else { self.settled(failure) });
             }
-            first = false;
+            lost = true;
             if !in_place {
                 match self.find(failure.is_loss_of_service()) {
                     Ok(found) => *live = Some(found),
@@ -134,21 +137,19 @@ impl Card {
         &self,
         live: &mut Option<Live>,
         work: &mut dyn FnMut(&mut Session<'_>) -> Result<T, Failure>,
-        spent: &mut bool,
+        course: &mut Course,
     ) -> Result<T, Failure> {
         // A forked child has a connection of its own.
-        if live.as_ref().is_some_and(|live| !live.handle.is_of_this_process()) {
-            *live = None;
-        }
-        let live = match live {
+        drop(live.take_if(|live| !live.handle.is_usable()));
+        let Live { handle, seen } = match live {
             Some(live) => live,
             None => live.insert(self.find(false)?),
         };
-        let Live { handle, selected } = live;
         handle.transact(|transaction| {
-            let mut session = Session::new(transaction, selected);
+            course.begun = true;
+            let mut session = Session::new(transaction, seen);
             let done = session.on_piv(work);
-            *spent = session.spent();
+            course.spent = session.spent();
             done
         })
     }
@@ -161,7 +162,7 @@ impl Card {
                 Ok(Present { keys, unseen }) => {
                     let others: Vec<_> = keys.iter().map(|key| uri(key.serial).to_string()).collect();
                     if let Some(key) = keys.into_iter().find(|key| key.serial == self.serial) {
-                        return Ok(Live { handle: key.handle, selected: true });
+                        return Ok(Live { handle: key.handle, seen: key.seen });
                     }
                     unseen.into_iter().next().unwrap_or_else(|| self.absent(others).into())
                 }
@@ -199,16 +200,6 @@ impl Card {
         TokenError::TokenAbsent { uri: uri(self.serial).to_string(), present }
     }
 
-    /// Whether a touch that was just given is still good for a key of the policy "cached".
-    pub(super) fn is_touched(&self) -> bool {
-        let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        touched.is_some_and(|touched| touched.elapsed() < TOUCH_LASTS)
-    }
-
-    pub(super) fn was_touched(&self) {
-        *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
     fn live(&self) -> MutexGuard<'_, Option<Live>> {
         // Every change to it is a whole one.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
@@ -218,7 +209,7 @@ impl Card {
 impl Live {
     fn reconnect(&mut self) -> Result<(), Failure> {
         // Whoever reset it left it without an application.
-        self.selected = false;
+        self.seen = Seen::default();
         self.handle.reconnect()
     }
 }

@@ -1,6 +1,6 @@
 //! The certificate beside a key. Nobody checks it: it tells other programs that the slot has a key, and which.
 //!
-//! OpenSC shows no key without one, and YubiKeys before firmware 5.3 show a key's public half by nothing else.
+//! `OpenSC` shows no key without one, and YubiKeys before firmware 5.3 show a key's public half by nothing else.
 
 use super::{fault::Failure, key::Key, session, tlv};
 use crate::{TokenError, software};
@@ -88,11 +88,11 @@ fn build(
     let identity = Identity(VerifyingKey::from(software::check_point(point)?));
     let mut serial = [0; 16];
     entropy.fill(&mut serial)?;
-    let mut draft = draft(&identity, subject, &serial).map_err(unusable)?;
-    let body = draft.finalize(&identity).map_err(unusable)?;
-    let signature = BitString::from_bytes(&sign(&body)?).map_err(|error| unusable(error.into()))?;
-    let certificate = draft.assemble(signature, &identity).map_err(unusable)?;
-    let der = certificate.to_der().map_err(|error| unusable(error.into()))?;
+    let mut draft = draft(&identity, subject, &serial).map_err(|error| unusable(&error))?;
+    let body = draft.finalize(&identity).map_err(|error| unusable(&error))?;
+    let signature = BitString::from_bytes(&sign(&body)?).map_err(|error| unusable(&error.into()))?;
+    let certificate = draft.assemble(signature, &identity).map_err(|error| unusable(&error))?;
+    let der = certificate.to_der().map_err(|error| unusable(&error.into()))?;
     Ok([tlv::element(CERTIFICATE, &der), tlv::element(INFO, &[0]), tlv::element(CHECKSUM, &[])].concat())
 }
 
@@ -114,7 +114,7 @@ fn draft(
     )
 }
 
-fn unusable(error: builder::Error) -> Failure {
+fn unusable(error: &builder::Error) -> Failure {
     TokenError::PublicKeyUnusable { reason: format!("no certificate can be made of it: {error}").into() }
         .into()
 }

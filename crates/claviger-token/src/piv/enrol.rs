@@ -65,7 +65,7 @@ pub(super) fn generate(
         });
     }
     let scheme = new.scheme.unwrap_or(Scheme::EcdhEsA256Kw);
-    if new.piv.existing { take(beside, entropy, scheme, &wish) } else { make(beside, entropy, scheme, &wish) }
+    if new.piv.existing { take(beside, entropy, scheme, wish) } else { make(beside, entropy, scheme, wish) }
 }
 
 /// Makes a key in a free slot of the card that another key, or nothing yet, is on.
@@ -73,12 +73,12 @@ pub(super) fn make(
     beside: &Key,
     entropy: &Arc<dyn Entropy>,
     scheme: Scheme,
-    wish: &Wish,
+    wish: Wish,
 ) -> Result<(PivToken, SelfTestReport), TokenError> {
     is_possible(scheme)?;
     let card = &beside.card;
-    let management = management::find(card, &beside.login, beside.attendant.as_ref())?;
-    let (home, point) = in_free_slot(beside, &management, wish)?;
+    let management = management::find(beside)?;
+    let (home, point) = in_free_slot(card, &management, wish)?;
     let token = PivToken::new(beside.beside(point, home), Arc::clone(entropy));
     let made = (|| {
         let as_asked = as_asked(&token, home)?;
@@ -87,7 +87,7 @@ pub(super) fn make(
         let name = format!("claviger {}", token.description.recipient);
         let certificate = certificate::object_of(&token.key, &name, entropy.as_ref())?;
         card.transact(Again::Yes, |session| {
-            management.authenticate(session, beside.attendant.as_ref(), card)?;
+            management.authenticate(session, card)?;
             session.put_object(home.slot.certificate(), &certificate)
         })?;
         Ok(report)
@@ -109,15 +109,15 @@ pub(super) fn make_signer(
     name: impl FnOnce(&EcPoint) -> String,
 ) -> Result<Key, TokenError> {
     let card = &beside.card;
-    let management = management::find(card, &beside.login, beside.attendant.as_ref())?;
+    let management = management::find(beside)?;
     let wish = Wish { slot: last_free(card)?, pin: PinPolicy::Once, touch: TouchPolicy::Never };
-    let (home, point) = in_free_slot(beside, &management, &wish)?;
+    let (home, point) = in_free_slot(card, &management, wish)?;
     let key = beside.beside(point, home);
     let made = (|| {
         key.log_in()?;
         let certificate = certificate::object_of(&key, &name(&point), entropy)?;
         card.transact(Again::Yes, |session| {
-            management.authenticate(session, beside.attendant.as_ref(), card)?;
+            management.authenticate(session, card)?;
             session.put_object(home.slot.certificate(), &certificate)
         })
     })();
@@ -140,12 +140,7 @@ fn is_possible(scheme: Scheme) -> Result<(), TokenError> {
 
 /// Looks for a free slot and makes a key in it, while nobody else can. It is not done again after a loss in the middle: then
 /// the slot may have it already.
-fn in_free_slot(
-    beside: &Key,
-    management: &ManagementKey,
-    wish: &Wish,
-) -> Result<(Home, EcPoint), TokenError> {
-    let card = &beside.card;
+fn in_free_slot(card: &Card, management: &ManagementKey, wish: Wish) -> Result<(Home, EcPoint), TokenError> {
     Ok(card.transact(Again::No, |session| {
         let slot = match wish.slot {
             Some(slot) if is_free(session, card.firmware, slot)? => slot,
@@ -155,9 +150,19 @@ fn in_free_slot(
                 None => return Err(TokenError::TokenFull.into()),
             },
         };
-        management.authenticate(session, beside.attendant.as_ref(), card)?;
-        let point = session.generate(slot, wish.pin, wish.touch)?;
-        Ok((Home { slot, pin: wish.pin, touch: wish.touch }, point))
+        management.authenticate(session, card)?;
+        match session.generate(slot, wish.pin, wish.touch) {
+            Ok(point) => Ok((Home { slot, pin: wish.pin, touch: wish.touch }, point)),
+            // Whatever the card answered, it may have made one. It was free in this very transaction, so what is there now is
+            // nobody else's.
+            Err(failure @ (Failure::Refused { .. } | Failure::Nonsense { .. })) => {
+                if !is_free(session, card.firmware, slot)? {
+                    take_out(session, card.firmware, slot)?;
+                }
+                Err(failure)
+            }
+            Err(failure) => Err(failure),
+        }
     })?)
 }
 
@@ -207,7 +212,7 @@ fn take(
     beside: &Key,
     entropy: &Arc<dyn Entropy>,
     scheme: Scheme,
-    wish: &Wish,
+    wish: Wish,
 ) -> Result<(PivToken, SelfTestReport), TokenError> {
     is_possible(scheme)?;
     let slot = wish.slot.unwrap_or(Slot::KEY_MANAGEMENT);
@@ -280,12 +285,17 @@ pub(super) fn destroy(
             Content::Nothing if card.firmware >= Firmware::METADATA => return Ok(()),
             _ => {}
         }
-        management.authenticate(session, &crate::Nobody, card)?;
-        if card.firmware >= Firmware::DELETE {
-            session.delete_key(home.slot)?;
-            return session.put_object(home.slot.certificate(), &[]);
-        }
-        let over = session.generate(home.slot, PinPolicy::Always, TouchPolicy::Never)?;
-        session.put_object(home.slot.certificate(), &certificate::unused(&over, &OsEntropy)?)
+        management.authenticate(session, card)?;
+        take_out(session, card.firmware, home.slot)
     })?)
+}
+
+fn take_out(session: &mut Session<'_>, firmware: Firmware, slot: Slot) -> Result<(), Failure> {
+    if firmware >= Firmware::DELETE {
+        // In this order, so that what remains of a failure in between is still found.
+        session.put_object(slot.certificate(), &[])?;
+        return session.delete_key(slot);
+    }
+    let over = session.generate(slot, PinPolicy::Always, TouchPolicy::Never)?;
+    session.put_object(slot.certificate(), &certificate::unused(&over, &OsEntropy)?)
 }

@@ -24,7 +24,7 @@ pub(super) const MODEL: &str = "YubiKey YK5";
 pub(super) struct Chosen {
     pub(super) fitting: Vec<Plugged>,
     pub(super) others: Vec<Plugged>,
-    unseen: Vec<Failure>,
+    pub(super) unseen: Vec<Failure>,
 }
 
 pub(super) fn choose(uri: &Uri) -> Result<Chosen, Failure> {

@@ -3,6 +3,7 @@
 use super::{
     admin,
     card::{self, Again, Card},
+    fault::Failure,
     find::{self, Content, MANUFACTURER, MODEL},
     management::{self, ManagementAlgorithm},
     metadata::PinMetadata,
@@ -101,7 +102,12 @@ pub(super) fn key(uri: &Uri, recipient: RecipientId) -> Result<PivKeyInfo, Token
     })?;
     let found = found.ok_or_else(|| TokenError::KeyMissing { key: recipient.to_string() })?;
     let attestation = card.transact(Again::Yes, |session| {
-        let Some(statement) = session.attest(found.home.slot)? else { return Ok(None) };
+        // Some have nothing by which they could, and say so in their own ways.
+        let statement = match session.attest(found.home.slot) {
+            Err(Failure::Refused { .. }) => None,
+            statement => statement?,
+        };
+        let Some(statement) = statement else { return Ok(None) };
         let attester = session.object(ATTESTER)?.unwrap_or_else(|| Zeroizing::new(Vec::new()));
         Ok(Some((statement.to_vec(), super::certificate::der(&attester).to_vec())))
     })?;

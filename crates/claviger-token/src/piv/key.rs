@@ -7,7 +7,7 @@ use super::{
     find::{self, Content},
     login::{Lasting, Login},
     policy::{PinPolicy, TouchPolicy},
-    session::{Firmware, PIN, PinState, Session},
+    session::{self, Firmware, PIN, Session},
     slot::Slot,
 };
 use crate::{Attendant, TokenError};
@@ -32,7 +32,7 @@ impl Home {
     const PROFILE: &'static str = "piv1";
 
     /// What is noted of it at enrolment.
-    pub(super) fn profile(&self) -> String {
+    pub(super) fn profile(self) -> String {
         let Self { slot, pin, touch } = self;
         format!("{} slot={slot} pin={pin} touch={touch}", Self::PROFILE)
     }
@@ -123,11 +123,12 @@ impl Key {
     ) -> Result<T, Failure> {
         let lasting = if home.pin.is_for_each_use() { Lasting::No } else { Lasting::Yes };
         self.login.run(&self.card, lasting, |session, given| {
-            let may_wait = home.touch != TouchPolicy::Never
-                && !(home.touch == TouchPolicy::Cached && self.card.is_touched());
-            if !given && home.pin != PinPolicy::Never && (may_wait || lasting == Lasting::No) {
-                // First the PIN: nobody shall touch in vain.
-                self.need_pin(session, lasting)?;
+            let is_touched = home.touch == TouchPolicy::Cached && session.is_touched(home.slot);
+            let may_wait = home.touch != TouchPolicy::Never && !is_touched;
+            if !given && (may_wait || lasting == Lasting::No) {
+                // Nobody shall give a PIN, or touch, in vain.
+                self.need_key(session, home)?;
+                self.need_pin(session, home)?;
             }
             if may_wait {
                 self.attendant.touch(&self.card.name());
@@ -138,7 +139,7 @@ impl Key {
                 }
                 done => {
                     if may_wait && done.is_ok() {
-                        self.card.was_touched();
+                        session.was_touched(home.slot);
                     }
                     done
                 }
@@ -146,17 +147,31 @@ impl Key {
         })
     }
 
-    fn need_pin(&self, session: &mut Session<'_>, lasting: Lasting) -> Result<(), Failure> {
-        let left = match (session.pin_state()?, lasting) {
-            (PinState::Wanted(left), _) => left,
-            (PinState::Given, Lasting::Yes) => return Ok(()),
-            // The card does not count while the PIN stands.
-            (PinState::Given, Lasting::No) if self.card.firmware >= Firmware::METADATA => {
-                session.pin_metadata(PIN)?.tries.map_or(USUAL_TRIES, |(_, left)| left)
-            }
-            (PinState::Given, Lasting::No) => USUAL_TRIES,
-        };
-        Err(Failure::PinWanted { left })
+    /// That the key is still there, and no other in its place. Older cards do not tell.
+    fn need_key(&self, session: &mut Session<'_>, home: Home) -> Result<(), Failure> {
+        let firmware = self.card.firmware;
+        if firmware < Firmware::METADATA {
+            return Ok(());
+        }
+        match find::look(session, firmware, home.slot, None)? {
+            Content::Key(found) if found.point == self.point => Ok(()),
+            _ => Err(Failure::Refused { command: session::AUTHENTICATE, status: Status::NO_KEY }),
+        }
+    }
+
+    /// That the PIN was given, if the key wants it once; that it is wanted, if each use does.
+    fn need_pin(&self, session: &mut Session<'_>, home: Home) -> Result<(), Failure> {
+        if home.pin == PinPolicy::Never {
+            return Ok(());
+        }
+        session.need_pin()?;
+        if !home.pin.is_for_each_use() {
+            return Ok(());
+        }
+        // The card does not count while the PIN stands.
+        let told =
+            if self.card.firmware < Firmware::METADATA { None } else { session.pin_metadata(PIN)?.tries };
+        Err(Failure::PinWanted { left: told.map_or(USUAL_TRIES, |(_, left)| left) })
     }
 
     /// The card has one answer for a PIN that was not given and for a touch that did not come: which it was.
@@ -170,23 +185,11 @@ impl Key {
         if !session.still_piv()? {
             return Ok(failure);
         }
-        // For another key, which somebody put in its place, nobody shall be asked for anything.
-        let firmware = self.card.firmware;
-        if firmware >= Firmware::METADATA
-            && !matches!(find::look(session, firmware, home.slot, None)?, Content::Key(found) if found.point == self.point)
-        {
-            return Ok(Failure::Refused { command: "GENERAL AUTHENTICATE", status: Status::NO_KEY });
+        self.need_key(session, home)?;
+        if home.pin != PinPolicy::Never && !given {
+            session.need_pin()?;
         }
-        let pin = match home.pin {
-            PinPolicy::Never => PinState::Given,
-            _ if given => PinState::Given,
-            _ => session.pin_state()?,
-        };
-        Ok(match pin {
-            PinState::Wanted(left) => Failure::PinWanted { left },
-            PinState::Given if home.touch == TouchPolicy::Never => failure,
-            PinState::Given => TokenError::TouchTimeout.into(),
-        })
+        Ok(if home.touch == TouchPolicy::Never { failure } else { TokenError::TouchTimeout.into() })
     }
 
     /// Looks where the key is now.

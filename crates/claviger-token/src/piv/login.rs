@@ -4,12 +4,12 @@ use super::{
     apdu::Status,
     card::{Again, Card},
     fault::Failure,
-    session::{PinState, Session},
+    session::Session,
 };
 use crate::{PinSource, TokenError};
 use claviger_types::Pin;
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -19,6 +19,8 @@ pub(super) struct Login {
     source: Arc<dyn PinSource>,
     // The card refused the PIN: it is not given again by itself, whatever the source would answer.
     refused: Arc<AtomicBool>,
+    // How many tries there were as it was given, if the card did not say whether it is right.
+    in_doubt: Arc<Mutex<Option<u8>>>,
     // One asks at a time; how often that led to a login.
     turns: Arc<Mutex<u64>>,
 }
@@ -34,7 +36,12 @@ pub(super) enum Lasting {
 
 impl Login {
     pub(super) fn new(source: &Arc<dyn PinSource>) -> Self {
-        Self { source: Arc::clone(source), refused: Arc::default(), turns: Arc::default() }
+        Self {
+            source: Arc::clone(source),
+            refused: Arc::default(),
+            in_doubt: Arc::default(),
+            turns: Arc::default(),
+        }
     }
 
     /// Does something with the card; where it wants the PIN, that is asked for, given, and the same is done again.
@@ -62,8 +69,10 @@ impl Login {
             }
         };
         let pin = self.ask(card, left)?;
+        *self.in_doubt() = Some(left);
         let done = card.transact(Again::Yes, |session| {
             session.verify(&pin).map_err(|failure| self.was_refused(failure))?;
+            *self.in_doubt() = None;
             work(session, true)
         });
         *now += 1;
@@ -72,13 +81,14 @@ impl Login {
 
     /// Gives the PIN if the card wants it.
     pub(super) fn log_in(&self, card: &Card) -> Result<(), Failure> {
-        self.run(card, Lasting::Yes, |session, _| match session.pin_state()? {
-            PinState::Given => Ok(()),
-            PinState::Wanted(left) => Err(Failure::PinWanted { left }),
-        })
+        self.run(card, Lasting::Yes, |session, _| session.need_pin())
     }
 
     fn ask(&self, card: &Card, left: u8) -> Result<Pin, TokenError> {
+        // One that was given and cost a try was wrong, although no answer said so.
+        if self.in_doubt().take().is_some_and(|before| left < before) {
+            self.refused.store(true, Ordering::SeqCst);
+        }
         if self.refused.load(Ordering::SeqCst) {
             return Err(TokenError::PinIncorrect { tries_left: None });
         }
@@ -97,7 +107,12 @@ impl Login {
             },
         };
         self.refused.store(true, Ordering::SeqCst);
+        *self.in_doubt() = None;
         error.into()
+    }
+
+    fn in_doubt(&self) -> MutexGuard<'_, Option<u8>> {
+        self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,6 +122,8 @@ pub(super) fn refused(failure: &Failure) -> Option<TokenError> {
     match status.tries_left() {
         Some(0) => Some(TokenError::PinLocked),
         None if status == Status::BLOCKED => Some(TokenError::PinLocked),
+        // It is wrong, and the card counts no tries.
+        None if status == Status::FAILED => Some(TokenError::PinIncorrect { tries_left: None }),
         None => None,
         left => Some(TokenError::PinIncorrect { tries_left: left }),
     }

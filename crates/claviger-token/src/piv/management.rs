@@ -7,8 +7,9 @@ use super::{
     apdu::{Command, Status},
     card::{Again, Card},
     fault::Failure,
-    login::Login,
-    session::{Firmware, Session},
+    key::Key,
+    login::{Lasting, Login},
+    session::{AUTHENTICATE, Firmware, Session},
     tlv,
 };
 use crate::{Attendant, TokenError};
@@ -16,6 +17,7 @@ use aes::{Aes128, Aes192, Aes256};
 use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use claviger_types::{Entropy, SecretBytes};
 use des::TdesEde3;
+use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -93,36 +95,34 @@ impl ManagementAlgorithm {
 pub(super) struct ManagementKey {
     algorithm: ManagementAlgorithm,
     key: SecretBytes,
-    // Whether the card wants a touch for it.
-    touch: bool,
+    // Who is told where the card wants a touch for it.
+    told: Option<Arc<dyn Attendant>>,
 }
 
-/// Finds it: the maker's where that was never changed, the one on the card where there is one, else the attendant's.
-pub(super) fn find(
-    card: &Card,
-    login: &Login,
-    attendant: &dyn Attendant,
-) -> Result<ManagementKey, TokenError> {
+/// Finds the one of the card that this key is on: the maker's where that was never changed, the one on the card where there is
+/// one, else the attendant's.
+pub(super) fn find(of: &Key) -> Result<ManagementKey, TokenError> {
+    let card = &of.card;
     let (algorithm, is_default, touch) = kind(card)?;
+    let told = touch.then(|| Arc::clone(&of.attendant));
     if is_default == Some(true) {
-        return Ok(ManagementKey { algorithm, key: algorithm.default_key(), touch });
+        return Ok(ManagementKey { algorithm, key: algorithm.default_key(), told });
     }
-    if is_on_card(card)? {
-        login.log_in(card)?;
-        if let Some(key) = on_card(card)? {
-            return parsed(algorithm, key, touch);
-        }
+    if is_on_card(card)?
+        && let Some(key) = on_card(card, &of.login)?
+    {
+        return parsed(algorithm, key, told);
     }
     if is_default.is_none() {
         // It counts no tries, so the maker's can be tried.
-        let key = ManagementKey { algorithm, key: algorithm.default_key(), touch };
-        match card.transact(Again::Yes, |session| key.authenticate(session, attendant, card)) {
+        let key = ManagementKey { algorithm, key: algorithm.default_key(), told: None };
+        match card.transact(Again::Yes, |session| key.authenticate(session, card)) {
             Ok(()) => return Ok(key),
             Err(Failure::Token(TokenError::ManagementKeyIncorrect)) => {}
             Err(failure) => return Err(failure.into()),
         }
     }
-    parsed(algorithm, from_digits(&attendant.management_key(&card.name())?)?, touch)
+    parsed(algorithm, from_digits(&of.attendant.management_key(&card.name())?)?, told)
 }
 
 /// Its algorithm, whether it is still the maker's, and whether it wants a touch, as far as the card tells.
@@ -145,8 +145,11 @@ pub(super) fn is_on_card(card: &Card) -> Result<bool, TokenError> {
     Ok(matches!(flags, Some([flags]) if flags & IS_PROTECTED != 0))
 }
 
-fn on_card(card: &Card) -> Result<Option<SecretBytes>, TokenError> {
-    let printed = card.transact(Again::Yes, |session| session.object(PRINTED))?;
+fn on_card(card: &Card, login: &Login) -> Result<Option<SecretBytes>, TokenError> {
+    let printed = login.run(card, Lasting::Yes, |session, _| {
+        session.need_pin()?;
+        session.object(PRINTED)
+    })?;
     let key = printed.as_ref().and_then(|printed| tlv::find(tlv::only(printed, 0x88)?, 0x89));
     Ok(key.map(SecretBytes::copy_of))
 }
@@ -154,10 +157,10 @@ fn on_card(card: &Card) -> Result<Option<SecretBytes>, TokenError> {
 fn parsed(
     algorithm: ManagementAlgorithm,
     key: SecretBytes,
-    touch: bool,
+    told: Option<Arc<dyn Attendant>>,
 ) -> Result<ManagementKey, TokenError> {
     if key.len() == algorithm.key_bytes() {
-        return Ok(ManagementKey { algorithm, key, touch });
+        return Ok(ManagementKey { algorithm, key, told });
     }
     let reason = format!(
         "what was given has {} bytes; the card's is an {} key of {}",
@@ -186,13 +189,8 @@ fn from_digits(text: &SecretBytes) -> Result<SecretBytes, TokenError> {
 
 impl ManagementKey {
     /// Shows the card that it is known, and has the card show the same (SP 800-73-4 part 2, section 3.2.4 and appendix A).
-    pub(super) fn authenticate(
-        &self,
-        session: &mut Session<'_>,
-        attendant: &dyn Attendant,
-        card: &Card,
-    ) -> Result<(), Failure> {
-        if self.touch {
+    pub(super) fn authenticate(&self, session: &mut Session<'_>, card: &Card) -> Result<(), Failure> {
+        if let Some(attendant) = &self.told {
             attendant.touch(&card.name());
         }
         match self.algorithm {
@@ -217,7 +215,7 @@ impl ManagementKey {
         let answer = [tlv::element(WITNESS, &witness), tlv::element(CHALLENGE, &challenge)].concat();
         let response = match self.step(session, &answer, RESPONSE) {
             // The witness was read with another key; which of these it is depends on the firmware.
-            Err(Failure::Refused { status: Status::SECURITY | Status::BLOCKED | Status(0x6300), .. }) => {
+            Err(Failure::Refused { status: Status::SECURITY | Status::BLOCKED | Status::FAILED, .. }) => {
                 return Err(TokenError::ManagementKeyIncorrect.into());
             }
             response => response?,
@@ -237,19 +235,17 @@ impl ManagementKey {
         what: &[u8],
         wanted: u16,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        const NAME: &str = "GENERAL AUTHENTICATE";
-
         let data = tlv::element(DYNAMIC_AUTHENTICATION, what);
         let p1 = self.algorithm.byte();
-        let command = Command { name: NAME, ins: 0x87, p1, p2: MANAGEMENT, data: &data };
+        let command = Command { name: AUTHENTICATE, ins: 0x87, p1, p2: MANAGEMENT, data: &data };
         let answer = session.ask(&command)?;
         let value = tlv::only(&answer, DYNAMIC_AUTHENTICATION).and_then(|answer| tlv::only(answer, wanted));
-        Ok(Zeroizing::new(value.ok_or(Failure::Nonsense { command: NAME })?.to_vec()))
+        Ok(Zeroizing::new(value.ok_or(Failure::Nonsense { command: AUTHENTICATE })?.to_vec()))
     }
 }
 
 fn block<C: BlockSizeUser>(bytes: &[u8]) -> Result<Block<C>, Failure> {
-    Block::<C>::try_from(bytes).map_err(|_| Failure::Nonsense { command: "GENERAL AUTHENTICATE" })
+    Block::<C>::try_from(bytes).map_err(|_| Failure::Nonsense { command: AUTHENTICATE })
 }
 
 #[cfg(test)]

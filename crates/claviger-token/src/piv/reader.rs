@@ -1,9 +1,8 @@
 //! The readers of this machine, and which of them hold a YubiKey.
 
 use super::{
-    apdu::Status,
     fault::Failure,
-    session::{Firmware, Session},
+    session::{Firmware, Seen, Session},
 };
 use std::{ffi::CString, mem, process};
 
@@ -14,21 +13,29 @@ pub(super) struct Handle {
     context: Option<pcsc::Context>,
     // Whose it is: in a forked child the socket to the service is the parent's.
     process: u32,
+    // Whether a transaction could not be begun or ended. Then the card may still be kept from all others, as long as this
+    // connection is there.
+    spoiled: bool,
 }
 
 impl Handle {
     fn connect(context: &pcsc::Context, reader: &CString) -> Result<Self, pcsc::Error> {
         let card = context.connect(reader, pcsc::ShareMode::Shared, pcsc::Protocols::ANY)?;
-        Ok(Self { card: Some(card), context: Some(context.clone()), process: process::id() })
+        Ok(Self { card: Some(card), context: Some(context.clone()), process: process::id(), spoiled: false })
     }
 
-    pub(super) fn is_of_this_process(&self) -> bool {
+    /// Whether it is to be used once more.
+    pub(super) fn is_usable(&self) -> bool {
+        self.is_of_this_process() && !self.spoiled
+    }
+
+    fn is_of_this_process(&self) -> bool {
         self.process == process::id()
     }
 
     /// Takes part in the card again after somebody reset it.
     pub(super) fn reconnect(&mut self) -> Result<(), Failure> {
-        let card = self.card()?;
+        let card = self.card.as_mut().ok_or(GONE)?;
         let again =
             card.reconnect(pcsc::ShareMode::Shared, pcsc::Protocols::ANY, pcsc::Disposition::LeaveCard);
         again.map_err(|error| Failure::Pcsc { call: "SCardReconnect", error })
@@ -39,34 +46,35 @@ impl Handle {
         &mut self,
         work: impl FnOnce(&pcsc::Transaction<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let failed = |call| move |error| Failure::Pcsc { call, error };
-        let transaction = self.card()?.transaction().map_err(failed("SCardBeginTransaction"))?;
+        let Self { card: Some(card), spoiled, .. } = self else { return Err(GONE) };
+        let transaction = card.transaction().map_err(|error| {
+            *spoiled = error != pcsc::Error::ResetCard;
+            Failure::Pcsc { call: "SCardBeginTransaction", error }
+        })?;
         let done = work(&transaction);
-        match (transaction.end(pcsc::Disposition::LeaveCard), done) {
-            (Ok(()), done) => done,
-            // What went wrong first says more. And what went well is not undone by the end: only the next call will see.
-            (Err((transaction, _)), done) => {
-                mem::forget(transaction);
-                done
-            }
+        // Neither is what went well undone by its end, nor does that say more of what went wrong.
+        if let Err((transaction, _)) = transaction.end(pcsc::Disposition::LeaveCard) {
+            mem::forget(transaction);
+            *spoiled = true;
         }
-    }
-
-    fn card(&mut self) -> Result<&mut pcsc::Card, Failure> {
-        let gone = Failure::Pcsc { call: "SCardConnect", error: pcsc::Error::InvalidHandle };
-        self.card.as_mut().ok_or(gone)
+        done
     }
 }
 
+const GONE: Failure = Failure::Pcsc { call: "SCardConnect", error: pcsc::Error::InvalidHandle };
+
 impl Drop for Handle {
     fn drop(&mut self) {
+        use pcsc::Error as E;
+
         if !self.is_of_this_process() {
             // To say anything would be to speak in the parent's name.
             mem::forget((self.card.take(), self.context.take()));
         } else if let Some(card) = self.card.take()
-            && let Err((card, _)) = card.disconnect(pcsc::Disposition::LeaveCard)
+            && let Err((card, error)) = card.disconnect(pcsc::Disposition::LeaveCard)
+            && !matches!(error, E::NoService | E::ServiceStopped | E::InvalidHandle)
         {
-            // Dropping it would try once more, with a reset.
+            // Dropping it would try once more, with a reset; which does nothing where the service is gone.
             mem::forget(card);
         }
     }
@@ -75,6 +83,7 @@ impl Drop for Handle {
 /// A YubiKey that is plugged in.
 pub(super) struct Plugged {
     pub(super) handle: Handle,
+    pub(super) seen: Seen,
     pub(super) reader: String,
     pub(super) firmware: Firmware,
     pub(super) serial: u32,
@@ -123,11 +132,14 @@ fn look(context: &pcsc::Context, reader: &CString) -> Result<Option<Plugged>, Fa
         ) => return Ok(None),
         Err(error) => return Err(Failure::Pcsc { call: "SCardConnect", error }),
     };
+    let mut seen = Seen::default();
     let known = handle.transact(|transaction| {
-        let mut selected = false;
-        let mut session = Session::new(transaction, &mut selected);
-        if !session.select()? {
-            return Ok(None);
+        let mut session = Session::new(transaction, &mut seen);
+        match session.select() {
+            Ok(true) => {}
+            // Some other card.
+            Ok(false) | Err(Failure::Refused { .. }) => return Ok(None),
+            Err(failure) => return Err(failure),
         }
         let firmware = session.firmware()?;
         // Older ones tell their serial number only through another application, which costs the login to this one.
@@ -139,10 +151,9 @@ fn look(context: &pcsc::Context, reader: &CString) -> Result<Option<Plugged>, Fa
     match known {
         Ok(Some((firmware, serial))) => {
             let reader = reader.to_string_lossy().into_owned();
-            Ok(Some(Plugged { handle, reader, firmware, serial }))
+            Ok(Some(Plugged { handle, seen, reader, firmware, serial }))
         }
-        // Some other card.
-        Ok(None) | Err(Failure::Refused { status: Status(0x6d00 | 0x6e00), .. }) => Ok(None),
+        Ok(None) => Ok(None),
         Err(failure) => Err(failure),
     }
 }

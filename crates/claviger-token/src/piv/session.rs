@@ -12,7 +12,10 @@ use super::{
 use crate::software;
 use claviger_types::{EcPoint, Key256, Pin};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 use zeroize::Zeroizing;
 
 /// The application's name, without its version (SP 800-73-4 part 1, section 2.2).
@@ -56,6 +59,19 @@ impl fmt::Display for Firmware {
     }
 }
 
+/// How long after a touch a key of the policy "cached" wants no other; a second less than the card's own 15, because the
+/// way there takes time.
+const TOUCH_LASTS: Duration = Duration::from_secs(14);
+
+/// What a card was last seen to be like. Between transactions others may change that.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    // Whether PIV is its application.
+    selected: bool,
+    // Which slot's key was touched for last, and when.
+    touched: Option<(Slot, Instant)>,
+}
+
 /// Whether the card's PIN was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PinState {
@@ -67,16 +83,16 @@ pub(super) enum PinState {
 /// The card, while nobody else can reach it.
 pub(super) struct Session<'a> {
     transaction: &'a pcsc::Transaction<'a>,
-    // Whether PIV was the card's application when it was last asked; others may have changed that between transactions.
-    selected: &'a mut bool,
+    seen: &'a mut Seen,
+    // Whether PIV was its application when it was asked in this transaction.
     sure: bool,
     // Whether a PIN or PUK was sent to which no answer came: it may have cost a try.
     spent: bool,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(transaction: &'a pcsc::Transaction<'a>, selected: &'a mut bool) -> Self {
-        Self { transaction, selected, sure: false, spent: false }
+    pub(super) fn new(transaction: &'a pcsc::Transaction<'a>, seen: &'a mut Seen) -> Self {
+        Self { transaction, seen, sure: false, spent: false }
     }
 
     /// Whether a PIN was sent to which no answer came.
@@ -123,12 +139,12 @@ impl<'a> Session<'a> {
         &mut self,
         work: &mut dyn FnMut(&mut Self) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let believed = *self.selected && !self.sure;
-        if !believed {
+        if !self.seen.selected {
             self.need_piv()?;
         }
         match work(self) {
-            Err(Failure::Refused { .. } | Failure::Nonsense { .. }) if believed && !self.is_piv()? => {
+            // What was done after the card had been asked failed for another reason, and is not done twice.
+            Err(Failure::Refused { .. } | Failure::Nonsense { .. }) if !self.sure && !self.is_piv()? => {
                 self.need_piv()?;
                 work(self)
             }
@@ -147,13 +163,14 @@ impl<'a> Session<'a> {
     /// Selects PIV unless it is: selecting it anew would take the login away. `false`: the card has no such application.
     pub(super) fn select(&mut self) -> Result<bool, Failure> {
         let there = self.is_piv()? || self.select_anew()?;
-        (*self.selected, self.sure) = (there, there);
+        (self.seen.selected, self.sure) = (there, there);
         Ok(there)
     }
 
     /// Selects it in any case, which takes the login away.
     pub(super) fn select_anew(&mut self) -> Result<bool, Failure> {
         let select = Command { name: "SELECT", ins: 0xa4, p1: 0x04, p2: 0, data: APPLICATION };
+        self.seen.touched = None;
         Ok(self.ask_for(&select, &[Status::NOT_FOUND])?.is_some())
     }
 
@@ -188,12 +205,33 @@ impl<'a> Session<'a> {
     pub(super) fn pin_state(&mut self) -> Result<PinState, Failure> {
         let command = Command { name: "VERIFY", ins: 0x20, p1: 0, p2: PIN, data: &[] };
         let answer = self.send(&command)?;
-        match (answer.status, answer.status.tries_left()) {
-            (Status::OK, _) => Ok(PinState::Given),
-            (Status::BLOCKED, _) => Ok(PinState::Wanted(0)),
-            (_, Some(left)) => Ok(PinState::Wanted(left)),
-            (status, None) => Err(Failure::Refused { command: command.name, status }),
+        let left = match (answer.status, answer.status.tries_left()) {
+            (Status::OK, _) => return Ok(PinState::Given),
+            (Status::BLOCKED, _) => 0,
+            (_, Some(left)) => left,
+            (status, None) => return Err(Failure::Refused { command: command.name, status }),
+        };
+        // Whatever took the PIN away took the touch away, too.
+        self.seen.touched = None;
+        Ok(PinState::Wanted(left))
+    }
+
+    /// That the PIN was given.
+    pub(super) fn need_pin(&mut self) -> Result<(), Failure> {
+        match self.pin_state()? {
+            PinState::Given => Ok(()),
+            PinState::Wanted(left) => Err(Failure::PinWanted { left }),
         }
+    }
+
+    /// Whether a touch that was given for this slot's key is still good for it, if its policy is "cached".
+    pub(super) fn is_touched(&self, slot: Slot) -> bool {
+        self.seen.touched.is_some_and(|(touched, when)| touched == slot && when.elapsed() < TOUCH_LASTS)
+    }
+
+    /// A touch was just given for this slot's key.
+    pub(super) fn was_touched(&mut self, slot: Slot) {
+        self.seen.touched = Some((slot, Instant::now()));
     }
 
     /// Gives the PIN, once, and never to another application.
@@ -238,11 +276,16 @@ impl<'a> Session<'a> {
         Ok(Some(Zeroizing::new(value.to_vec())).filter(|value| !value.is_empty()))
     }
 
-    /// Writes a data object; an empty one takes it away. It needs the management key.
+    /// Writes a data object, and reads it back; an empty one takes it away. It needs the management key.
     pub(super) fn put_object(&mut self, id: u32, value: &[u8]) -> Result<(), Failure> {
         let [_, name @ ..] = id.to_be_bytes();
         let data = [tlv::element(0x5c, &name), tlv::element(OBJECT, value)].concat();
-        self.ask(&Command { name: "PUT DATA", ins: 0xdb, p1: 0x3f, p2: 0xff, data: &data }).map(drop)
+        let command = Command { name: "PUT DATA", ins: 0xdb, p1: 0x3f, p2: 0xff, data: &data };
+        self.ask(&command)?;
+        match self.object(id)?.as_ref().map_or(&[][..], |object| object) {
+            object if object == value => Ok(()),
+            _ => Err(Failure::Nonsense { command: command.name }),
+        }
     }
 
     /// Makes a key pair on P-256 in a slot, over whatever is there. It needs the management key.
@@ -271,18 +314,10 @@ impl<'a> Session<'a> {
         self.ask_for(&command, &[Status::NO_KEY]).map(drop)
     }
 
-    /// What the card certifies of the key in a slot; `None` where it did not make that key, or has none to certify with.
+    /// What the card certifies of the key in a slot; `None` where there is none that it made.
     pub(super) fn attest(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
         let command = Command { name: "ATTEST", ins: 0xf9, p1: slot.byte(), p2: 0, data: &[] };
-        let none = [
-            Status::WRONG_DATA,
-            Status::NOT_FOUND,
-            Status::NO_KEY,
-            Status(0x6d00),
-            Status(0x6f00),
-            Status(0x6985),
-        ];
-        self.ask_for(&command, &none)
+        self.ask_for(&command, &[Status::WRONG_DATA, Status::NOT_FOUND, Status::NO_KEY])
     }
 
     /// The shared secret, x alone, of the slot's key and this point.
@@ -311,7 +346,7 @@ impl<'a> Session<'a> {
     }
 }
 
-const AUTHENTICATE: &str = "GENERAL AUTHENTICATE";
+pub(super) const AUTHENTICATE: &str = "GENERAL AUTHENTICATE";
 const VERSION: Command<'static> = Command { name: "GET VERSION", ins: 0xfd, p1: 0, p2: 0, data: &[] };
 
 /// A PIN as the card takes it, if it takes it at all.

@@ -1,6 +1,6 @@
 //! Signing keys in retired slots: with the PIN once, and without a touch, because a log is signed while nobody is there.
 
-use super::{card::Again, enrol, fault::Failure, find, key::Key, management};
+use super::{enrol, fault::Failure, key::Key, management};
 use crate::{Signer, TokenError, software};
 use claviger_types::{Digest, EcPoint, SignerId};
 use p256::ecdsa::Signature;
@@ -29,14 +29,8 @@ pub(super) fn generate(beside: &Key, entropy: &dyn claviger_types::Entropy) -> R
     }
 }
 
-/// Finds one on the card that `beside` is on.
-pub(super) fn open(beside: &Key, wanted: SignerId) -> Result<PivSigner, TokenError> {
-    let card = &beside.card;
-    let found = card.transact(Again::Yes, |session| {
-        find::slot_of(session, card.firmware, None, &|point| id(point) == wanted)
-    })?;
-    let found = found.ok_or_else(|| TokenError::KeyMissing { key: wanted.to_string() })?;
-    let key = beside.beside(found.point, found.home);
+/// The signer that this key is, ready to sign.
+pub(super) fn open(key: Key) -> Result<PivSigner, TokenError> {
     key.log_in()?;
     Ok(PivSigner { key })
 }
@@ -75,7 +69,7 @@ impl Signer for PivSigner {
     fn destroy_key(&self) -> Result<(), TokenError> {
         let card = &self.key.card;
         let home = self.key.find()?;
-        let management = management::find(card, &self.key.login, self.key.attendant.as_ref())?;
+        let management = management::find(&self.key)?;
         enrol::destroy(card, &management, home, &self.key.point)
     }
 }

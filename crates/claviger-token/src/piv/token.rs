@@ -82,8 +82,8 @@ impl PivToken {
 
     /// Takes a key out of its slot.
     fn destroy(&self, home: Home, point: &EcPoint) -> Result<(), TokenError> {
-        let (card, login) = (&self.key.card, &self.key.login);
-        let management = management::find(card, login, self.key.attendant.as_ref())?;
+        let card = &self.key.card;
+        let management = management::find(&self.key)?;
         enrol::destroy(card, &management, home, point)?;
         let there = card.transact(Again::Yes, |session| {
             find::slot_of(session, card.firmware, Some(home), &|found| found == point)
@@ -141,7 +141,7 @@ impl Token for PivToken {
     fn generate_sibling(&self, new: &NewKey) -> Result<Arc<dyn Token>, TokenError> {
         let Home { pin, touch, .. } = self.key.home();
         let wish = enrol::Wish { slot: None, pin, touch };
-        let (token, _) = enrol::make(&self.key, &self.entropy, new.scheme, &wish)?;
+        let (token, _) = enrol::make(&self.key, &self.entropy, new.scheme, wish)?;
         Ok(Arc::new(token))
     }
 

@@ -4,8 +4,11 @@ use std::convert::Infallible;
 
 const COMMAND: Command<'static> = Command { name: "PUT DATA", ins: 0xdb, p1: 0x3f, p2: 0xff, data: &[] };
 
-/// What is sent, and these answers in turn.
-fn asked(data: &[u8], answers: &[&[u8]]) -> (Vec<Vec<u8>>, Option<(u16, Vec<u8>)>) {
+/// Status and data, unless what came is no answer.
+type Told = Option<(u16, Vec<u8>)>;
+
+/// What is sent, and what is told for these answers in turn.
+fn asked(data: &[u8], answers: &[&[u8]]) -> (Vec<Vec<u8>>, Told) {
     let (mut sent, mut answers) = (Vec::new(), answers.iter());
     let answer = ask(&Command { data, ..COMMAND }, |bytes, answer| {
         sent.push(bytes.to_vec());
@@ -26,7 +29,7 @@ fn a_short_command_is_one_piece() {
 
 #[test]
 fn a_long_command_is_chained() {
-    let data: Vec<u8> = (0..600_u32).map(|byte| byte as u8).collect();
+    let data: Vec<u8> = (0..=u8::MAX).cycle().take(600).collect();
     let (sent, answer) = asked(&data, &[]);
     assert_eq!(answer, Some((0x9000, vec![])));
     assert_eq!(sent.iter().map(|piece| piece[0]).collect::<Vec<_>>(), [0x10, 0x10, 0]);

@@ -16,8 +16,8 @@ fn a_key_has_the_length_of_its_algorithm() {
         assert_eq!(ManagementAlgorithm::from_byte(algorithm.byte()), Some(algorithm));
         let default = algorithm.default_key();
         assert_eq!(default.expose()[..8], [1, 2, 3, 4, 5, 6, 7, 8]);
-        assert!(parsed(algorithm, default, false).is_ok());
-        assert!(parsed(algorithm, SecretBytes::copy_of(&[1; 23]), false).is_err());
+        assert!(parsed(algorithm, default, None).is_ok());
+        assert!(parsed(algorithm, SecretBytes::copy_of(&[1; 23]), None).is_err());
     }
     assert_eq!(ManagementAlgorithm::from_byte(0x11), None);
 }
