@@ -11,7 +11,7 @@ mod vault;
 pub use archive::archive;
 pub use envelope::{codec, credential, data_key_envelope, head, sealed_object, succession};
 pub use host::token_host;
-pub use piv::{attests, piv_attestation};
+pub use piv::{attests, piv_answers, piv_attestation};
 pub use text::{legacy_file, legacy_key, legacy_plaintext, reference, token_uri};
 pub use vault::{head_payload, index_node, job, recipients, service};
 
@@ -35,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("reference", reference),
     ("token_uri", token_uri),
     ("token_host", token_host),
+    ("piv_answers", piv_answers),
     ("piv_attestation", piv_attestation),
     ("legacy_file", legacy_file),
     ("legacy_plaintext", legacy_plaintext),

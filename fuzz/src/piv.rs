@@ -1,10 +1,15 @@
-//! What a card attests.
+//! What a card answers, and what it attests.
 
 use claviger_token::piv::attestation::{Roots, verify};
 use std::sync::LazyLock;
 
 /// Yubico's, read once: that is most of the time otherwise.
 static YUBICO: LazyLock<Roots> = LazyLock::new(Roots::yubico);
+
+/// What a card says of its keys and PINs is read, or refused.
+pub fn piv_answers(data: &[u8]) {
+    let _ = claviger_token::piv::reads(data);
+}
 
 /// What a card gave is verified up to Yubico's roots, or under its own f9 certificate as one, or refused.
 pub fn piv_attestation(data: &[u8]) {

@@ -55,12 +55,13 @@ fn the_corpus_holds() {
 /// Mutations of what no parser takes reach little; when a format changes, its seeds have to follow.
 #[test]
 fn seeds_of_stored_structures_are_of_todays_format() {
-    let parsers: [(&str, fn(&[u8]) -> bool); 6] = [
+    let parsers: [(&str, fn(&[u8]) -> bool); 7] = [
         ("head_payload", untrusted::head_payload),
         ("index_node", untrusted::index_node),
         ("service", untrusted::service),
         ("recipients", untrusted::recipients),
         ("job", untrusted::job),
+        ("token_host", |bytes| claviger_token::host::reads(bytes).contains(&true)),
         ("succession", |bytes| UnverifiedSuccession::parse(bytes).is_ok()),
     ];
     for (target, parser) in parsers {
@@ -68,6 +69,20 @@ fn seeds_of_stored_structures_are_of_todays_format() {
             let seed = std::fs::read(&file).expect("a seed");
             assert!(parser(&seed), "{} is none", file.display());
         }
+    }
+}
+
+/// Each is one of the things that a card says.
+#[test]
+fn seeds_of_answers_are_answers() {
+    for file in files(&root().join("corpus/piv_answers")) {
+        let seed = std::fs::read(&file).expect("a seed");
+        let is_admin_data = file.ends_with("admin-data");
+        assert!(
+            is_admin_data || claviger_token::piv::reads(&seed).contains(&true),
+            "{} is none",
+            file.display()
+        );
     }
 }
 

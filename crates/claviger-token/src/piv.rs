@@ -57,6 +57,18 @@ pub fn policies(profile: &str) -> Option<(PinPolicy, TouchPolicy)> {
     Home::parse(profile).map(|home| (home.pin, home.touch))
 }
 
+/// Whether these bytes are what a card may say of a slot's key, of a PIN, a certificate of a key on P-256, a profile, and an
+/// answer in the form of GENERAL AUTHENTICATE. For fuzzing.
+pub fn reads(bytes: &[u8]) -> [bool; 5] {
+    [
+        metadata::SlotMetadata::parse(bytes).is_some(),
+        metadata::PinMetadata::parse(bytes).is_some(),
+        certificate::point(bytes).is_some(),
+        std::str::from_utf8(bytes).is_ok_and(|text| Home::parse(text).is_some()),
+        tlv::only(bytes, 0x7c).and_then(|answer| tlv::only(answer, 0x82)).is_some(),
+    ]
+}
+
 /// The YubiKeys that are plugged in, of firmware 5 and later.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PivDriver;

@@ -9,7 +9,7 @@ use crate::{
     progress::Bar,
     prompt, report,
 };
-use claviger_gate::{KeyFate, RecipientInfo, RecipientState, Retire};
+use claviger_gate::{Api, KeyFate, RecipientInfo, RecipientState, Retire};
 use claviger_token::Uri;
 use claviger_types::RecipientId;
 use serde_json::json;
@@ -90,6 +90,7 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
     let done = api.retire(recipient.id, &how, &bar)?;
     drop(bar);
     forget(recipient.id, context)?;
+    warn_of_a_lone_one(api.as_ref())?;
     match done {
         Some(done) => {
             let to_change = crate::commands::rotate::to_be_changed(api.as_ref(), args.compromised)?;
@@ -101,6 +102,20 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
         }
         None => output::print(&format!("the proposed recipient {} is withdrawn\n", recipient.id)),
     }
+}
+
+/// Says what it means where one recipient is left.
+fn warn_of_a_lone_one(api: &dyn Api) -> Result<(), CliError> {
+    let recipients = api.status()?.recipients;
+    let mut active = recipients.iter().filter(|info| info.state == RecipientState::Active);
+    if let (Some(last), None) = (active.next(), active.next()) {
+        report::warning(&format!(
+            "token `{}` alone opens the vault now: if it is lost or breaks, everything is lost. Enrol another one: claviger token \
+             enroll",
+            text::plain(&last.token_label)
+        ));
+    }
+    Ok(())
 }
 
 /// All that an attempt which was cut short can have left is the name in the configuration.
