@@ -164,6 +164,14 @@ pub(crate) enum CliError {
         /// The label it should have.
         label: Option<String>,
     },
+    /// No YubiKey is there, or not the one that is meant.
+    #[error("{}", no_yubikey(*serial, present))]
+    NoYubiKey {
+        /// Which is meant.
+        serial: Option<u32>,
+        /// The serial numbers of those that are there.
+        present: Vec<String>,
+    },
     /// No token is still to be made, and none was named.
     #[error("no token is waiting to be made{}", there_are(present))]
     NoneToMake {
@@ -204,6 +212,13 @@ fn line_text(line: Option<usize>) -> String {
 
 fn there_are(present: &[String]) -> String {
     if present.is_empty() { String::new() } else { format!("; there are: {}", present.join(", ")) }
+}
+
+fn no_yubikey(serial: Option<u32>, present: &[String]) -> String {
+    match serial {
+        Some(serial) => format!("YubiKey {serial} is not plugged in{}", there_are(present)),
+        None => "no YubiKey is plugged in".to_owned(),
+    }
 }
 
 fn plural(count: usize) -> &'static str {
@@ -251,7 +266,9 @@ impl CliError {
                 LegacyError::Key(_) | LegacyError::TooLarge | LegacyError::Name { .. } => ErrorClass::Usage,
                 _ => ErrorClass::Damaged,
             },
-            Self::NoTokenYet { .. } | Self::NoneToMake { .. } => ErrorClass::TokenAbsent,
+            Self::NoTokenYet { .. } | Self::NoYubiKey { .. } | Self::NoneToMake { .. } => {
+                ErrorClass::TokenAbsent
+            }
             Self::Api(error) => error.class(),
         }
     }

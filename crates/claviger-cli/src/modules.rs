@@ -7,6 +7,7 @@ pub(crate) use way::{CARD_SERVICE_VARIABLE, Way, card_service, renamed};
 
 use crate::{context::Context, error::CliError};
 use claviger_token::{Driver, TokenError, TokenSummary, Uri};
+use claviger_types::RecipientId;
 use rustix::fs::{Access, access};
 use std::{
     env,
@@ -107,14 +108,19 @@ impl Found {
 }
 
 /// Where to look: the way that is named, else all that there are.
-pub(crate) fn to_search(option: Option<&Path>, uri: Option<&Uri>) -> Vec<Way> {
+pub(crate) fn to_search(
+    option: Option<&Path>,
+    uri: Option<&Uri>,
+    context: &Context,
+) -> Result<Vec<Way>, CliError> {
     let named = option.map(|path| Way::Module(path.to_owned()));
     if let Some(named) = named.or_else(|| uri.and_then(Way::of)) {
-        return vec![named];
+        return Ok(vec![named]);
     }
-    let own = way::is_card_service_there().then_some(Way::Piv);
+    let service = context.modules()?.environment(&Way::Piv).get(CARD_SERVICE_VARIABLE);
+    let own = card_service(service).exists().then_some(Way::Piv);
     let modules = installed().into_iter().filter(|module| Family::of(module).may_answer());
-    own.into_iter().chain(modules.map(Way::Module)).collect()
+    Ok(own.into_iter().chain(modules.map(Way::Module)).collect())
 }
 
 /// The modules that are installed in the usual places.
@@ -167,21 +173,34 @@ pub(crate) fn list_all(ways: &[Way], context: &Context) -> Result<Vec<Found>, Cl
     Ok(once(present))
 }
 
-/// A YubiKey that the PIV driver shows is not shown again by its maker's module, which does less for it.
+/// A YubiKey that the PIV driver shows is not shown again by a module for cards, which does less for it. Its maker's knows
+/// it by the same serial number; others give it one of their own, and show it in the same reader.
 pub(crate) fn once(mut tokens: Vec<Found>) -> Vec<Found> {
-    let own = |found: &Found| (found.way == Way::Piv).then(|| found.token.serial.clone());
-    let serials: Vec<String> = tokens.iter().filter_map(own).collect();
+    let own = |found: &Found| {
+        (found.way == Way::Piv).then(|| (found.token.serial.clone(), found.token.slot_description.clone()))
+    };
+    let own: Vec<(String, String)> = tokens.iter().filter_map(own).collect();
     tokens.retain(|found| {
-        found.way == Way::Piv
-            || found.way.family() != Family::SmartCard
-            || !serials.contains(&found.token.serial)
+        let is_it = |(serial, reader): &(String, String)| {
+            *serial == found.token.serial || is_reader(&found.token.slot_description, reader)
+        };
+        found.way == Way::Piv || found.way.family() != Family::SmartCard || !own.iter().any(is_it)
     });
     tokens
 }
 
+/// Whether a slot's description is this reader's name, of which it may have room for the beginning only.
+fn is_reader(slot_description: &str, reader: &str) -> bool {
+    const ROOM: usize = 64;
+
+    let shown = slot_description.trim_end();
+    shown == reader || (shown.len() == ROOM && reader.starts_with(shown))
+}
+
 /// The one token that a URI means, in the modules to look into.
 pub(crate) fn find(option: Option<&Path>, uri: &Uri, context: &Context) -> Result<Found, CliError> {
-    let mut present = list_all(&to_search(option, Some(uri)), context)?;
+    let ways = to_search(option, Some(uri), context)?;
+    let mut present = list_all(&ways, context)?;
     present.retain(|found| found.token.initialised);
     let shown = |found: &[Found]| found.iter().map(|found| found.uri().to_string()).collect();
     let (mut fitting, others): (Vec<_>, Vec<_>) =
@@ -189,13 +208,28 @@ pub(crate) fn find(option: Option<&Path>, uri: &Uri, context: &Context) -> Resul
     match (fitting.pop(), fitting.is_empty()) {
         (Some(found), true) => Ok(found),
         (None, _) => {
-            Err(TokenError::TokenAbsent { uri: uri.of_token().to_string(), present: shown(&others) }.into())
+            let absent =
+                || TokenError::TokenAbsent { uri: uri.of_token().to_string(), present: shown(&others) };
+            Err(unseen(uri, &ways, context)?.unwrap_or_else(absent).into())
         }
         (Some(found), false) => {
             fitting.push(found);
             Err(TokenError::AmbiguousUri { uri: uri.of_token().to_string(), matches: shown(&fitting) }.into())
         }
     }
+}
+
+/// Why it cannot be said that no YubiKey fits, though others are there: another program may have one for itself.
+fn unseen(uri: &Uri, ways: &[Way], context: &Context) -> Result<Option<TokenError>, CliError> {
+    if ways != [Way::Piv] {
+        return Ok(None);
+    }
+    // No key is this one's: what is asked for is which card.
+    let nobody = RecipientId::from_bytes([0; 16]);
+    Ok(match context.driver(&Way::Piv)?.piv_key(uri, nobody) {
+        Ok(_) | Err(TokenError::TokenAbsent { .. } | TokenError::KeyMissing { .. }) => None,
+        Err(error) => Some(error),
+    })
 }
 
 /// Whether this is SoftHSM, whose keys are files.

@@ -121,6 +121,10 @@ pub(crate) fn help(error: &CliError) -> String {
                  token init --label {label}"
             );
         }
+        CliError::NoYubiKey { .. } => {
+            "plug it in; if it is, `claviger token doctor` looks for what keeps it from being seen. It must have firmware 5 or \
+             later, and its PIV application switched on (ykman config usb --enable PIV)"
+        }
         CliError::NoneToMake { present } if present.is_empty() => {
             "plug one in, or name its module with --module; `claviger token doctor` looks for what is wrong. For trying things \
              out: apt-get install softhsm2"

@@ -79,6 +79,17 @@ pub trait Driver: Send + Sync {
     /// Opens the place for anchors on the token that fits the URI.
     fn open_anchors(&self, uri: &Uri, access: &Access) -> Result<Arc<dyn AnchorSlot>, TokenError>;
 
+    /// What there is to know of the key that is this recipient, where its token is a PIV card; no PIN is needed. `None` from
+    /// whoever drives no cards.
+    #[cfg(feature = "piv")]
+    fn piv_key(
+        &self,
+        _uri: &Uri,
+        _recipient: RecipientId,
+    ) -> Result<Option<crate::piv::PivKeyInfo>, TokenError> {
+        Ok(None)
+    }
+
     /// What of the sandbox around the module this kernel does not enforce; `None` where it has no process of its own.
     fn unenforced(&self) -> Result<Option<Vec<String>>, TokenError> {
         Ok(None)

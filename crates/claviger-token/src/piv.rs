@@ -185,4 +185,8 @@ impl Driver for PivDriver {
     fn open_anchors(&self, _: &Uri, _: &Access) -> Result<Arc<dyn AnchorSlot>, TokenError> {
         Err(token::no_anchors())
     }
+
+    fn piv_key(&self, uri: &Uri, recipient: RecipientId) -> Result<Option<PivKeyInfo>, TokenError> {
+        self.key_info(uri, recipient).map(Some)
+    }
 }

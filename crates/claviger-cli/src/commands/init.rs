@@ -5,7 +5,7 @@ use crate::{
     commands::token::{self, enroll, yubikey::YubiKeyArgs},
     config::{AuditConfig, Config, Durability, HostConfig},
     context::Context,
-    enrol::{NewKeys, Schemes, Wanted, key_label},
+    enrol::{NewKeys, Schemes, Wanted},
     error::CliError,
     modules::{self, Found, Way},
     open,
@@ -86,7 +86,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
         Some(url) => url,
         None => claviger_store::sqlite_url(&context.paths().store()?),
     };
-    let found = modules::find(args.module.as_deref(), &uri, context).map_err(|error| match error {
+    let found = args.yubikey.find(args.module.as_deref(), &uri, context).map_err(|error| match error {
         CliError::Api(ApiError::Vault(VaultError::Token(absent @ TokenError::TokenAbsent { .. }))) => {
             CliError::NoTokenYet { absent, label: uri.token.clone() }
         }
@@ -169,6 +169,7 @@ struct Plan {
 struct Made {
     config: Config,
     fingerprint: Digest,
+    key_label: String,
     self_test: SelfTestReport,
 }
 
@@ -190,11 +191,12 @@ fn make(plan: &Plan, path: &Path, context: &Context) -> Result<Made, CliError> {
         return Err(error);
     }
     let (fingerprint, self_test) = (config.fingerprint, keys.self_test.clone());
+    let key_label = keys.description()?.key_label;
     store.keep();
     slot.keep();
     keys.keep();
     directories.keep();
-    Ok(Made { config, fingerprint, self_test })
+    Ok(Made { config, fingerprint, key_label, self_test })
 }
 
 fn found_vault(plan: &Plan, keys: &NewKeys, anchor: PathBuf, context: &Context) -> Result<Config, CliError> {
@@ -341,7 +343,7 @@ fn report(
             "audit": context.paths().audit(config.vault)?.to_string_lossy(),
             "token": config.token.uri,
             "recipient": config.token.recipient.to_string(),
-            "key": key_label(config.token.recipient),
+            "key": made.key_label,
             "backup": backup.map(|id| id.to_string()),
             "self_test": token::report_json(&made.self_test),
         }))?;
@@ -359,7 +361,7 @@ fn report(
             "master key",
             format!(
                 "`{}` on token `{}`, scheme {}",
-                key_label(config.token.recipient),
+                text::plain(&made.key_label),
                 text::plain(&plan.found.token.label),
                 config.token.scheme
             ),

@@ -3,7 +3,7 @@
 use super::Family;
 use claviger_token::Uri;
 use claviger_types::RecipientId;
-use std::{env, ffi::OsString, fmt, path::PathBuf};
+use std::{ffi::OsString, fmt, path::PathBuf};
 
 /// What `module-name=` in a URI says for the PIV driver.
 pub(crate) const PIV: &str = "piv";
@@ -70,9 +70,4 @@ pub(crate) fn renamed(uri: &Uri, recipient: RecipientId) -> Uri {
 /// Where the smart-card service listens, where the variable says this.
 pub(crate) fn card_service(variable: Option<OsString>) -> PathBuf {
     variable.map_or_else(|| PathBuf::from(CARD_SERVICE), PathBuf::from)
-}
-
-/// Whether there is a smart-card service to ask.
-pub(super) fn is_card_service_there() -> bool {
-    card_service(env::var_os(CARD_SERVICE_VARIABLE)).exists()
 }

@@ -153,6 +153,18 @@ impl Driver for HostDriver {
         }
     }
 
+    #[cfg(feature = "piv")]
+    fn piv_key(
+        &self,
+        uri: &Uri,
+        recipient: RecipientId,
+    ) -> Result<Option<crate::piv::PivKeyInfo>, TokenError> {
+        match self.call(None, Ask::PivKey { uri: without_pin(uri), recipient })? {
+            (Told::PivKey(info), _) => Ok(info.map(|info| *info)),
+            (_, running) => Err(self.process.spoke_nonsense(&running)),
+        }
+    }
+
     /// Starts the child if need be.
     fn unenforced(&self) -> Result<Option<Vec<String>>, TokenError> {
         Ok(Some(self.process.running()?.unenforced.clone()))

@@ -103,6 +103,8 @@ impl Objects {
                 self.anchors(anchors)?.remove(&name)?;
                 Told::Done
             }
+            #[cfg(feature = "piv")]
+            Ask::PivKey { uri, recipient } => Told::PivKey(driver.piv_key(&uri, recipient)?.map(Box::new)),
             Ask::Hello { .. } | Ask::Close { .. } | Ask::Secret(_) | Ask::NoSecret(_) => {
                 return Err(nonsense());
             }

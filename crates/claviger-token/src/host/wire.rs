@@ -10,7 +10,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// Counts up with every change of what is here.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// An object in the child: a key, a signer, a place for anchors.
 pub(super) type Handle = u64;
@@ -106,6 +106,11 @@ pub(super) enum Ask {
         anchors: Handle,
         name: String,
     },
+    #[cfg(feature = "piv")]
+    PivKey {
+        uri: Uri,
+        recipient: RecipientId,
+    },
     /// The object is not needed any more. Without a reply.
     Close {
         object: Handle,
@@ -160,6 +165,8 @@ pub(super) enum Told {
         location: String,
     },
     Values(Vec<Bytes>),
+    #[cfg(feature = "piv")]
+    PivKey(Option<Box<crate::piv::PivKeyInfo>>),
 }
 
 /// Bytes that are nobody's secret.

@@ -13,13 +13,14 @@ use super::{
 };
 use crate::{PinKind, PinTries, TokenDetails, TokenError, TokenSummary, Uri};
 use claviger_types::RecipientId;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// The object with the certificate of the key that attests.
 const ATTESTER: u32 = 0x5f_ff01;
 
 /// What there is to know of a key in a slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PivKeyInfo {
     /// The slot.
     pub slot: Slot,

@@ -17,6 +17,7 @@ use aes::{Aes128, Aes192, Aes256};
 use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
 use claviger_types::{Entropy, SecretBytes};
 use des::TdesEde3;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -35,7 +36,7 @@ const PRINTED: u32 = 0x5f_c109;
 const IS_PROTECTED: u8 = 0x02;
 
 /// Its algorithm, by the number that the card has for it (SP 800-78-4, table 6-2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ManagementAlgorithm {
     /// Triple DES with three keys.
     Tdes,
@@ -163,7 +164,7 @@ fn parsed(
         return Ok(ManagementKey { algorithm, key, told });
     }
     let reason = format!(
-        "what was given has {} bytes; the card's is an {} key of {}",
+        "what was given has {} bytes; the card's is one for {}, of {}",
         key.len(),
         algorithm.name(),
         algorithm.key_bytes()

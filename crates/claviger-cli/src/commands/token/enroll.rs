@@ -8,16 +8,16 @@ use crate::{
     context::Context,
     enrol::{NewKeys, Schemes, Wanted},
     error::CliError,
-    modules::{self, Found, Way},
+    modules::Found,
     open,
     output::{self, jobs, text},
     progress::Bar,
     report,
 };
-use claviger_gate::{Api, RecipientInfo, RecipientState, Retire, RotateMaster};
-use claviger_token::Uri;
+use claviger_gate::{Api, ApiError, RecipientInfo, RecipientState, Retire, RotateMaster};
+use claviger_token::{KeyDescription, TokenError, Uri, piv::policies};
 use claviger_types::{RecipientId, Scheme};
-use claviger_vault::{Anchor as _, answer_challenge};
+use claviger_vault::{Anchor as _, VaultError, answer_challenge};
 use serde_json::json;
 use std::{path::PathBuf, str::FromStr};
 
@@ -74,7 +74,7 @@ pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliErro
         ));
     }
     context.config_file()?.check_writable()?;
-    let found = modules::find(args.module.as_deref(), &uri, context)?;
+    let found = args.yubikey.find(args.module.as_deref(), &uri, context)?;
     let api = context.open_as_owner()?;
     if args.make_pair {
         make_pair(api.as_ref(), context)?;
@@ -162,6 +162,27 @@ fn clear_left_over(api: &dyn Api, found: &Found, keys: &NewKeys, context: &Conte
     Ok(())
 }
 
+/// A key that was there before may be the vault's already, or have been.
+fn is_new(api: &dyn Api, key: &KeyDescription) -> Result<(), CliError> {
+    let Some(info) = api.status()?.recipients.into_iter().find(|info| info.id == key.recipient) else {
+        return Ok(());
+    };
+    let help = match info.state {
+        RecipientState::Active => "nothing is to be done: it opens the vault",
+        _ => "have a new key made: leave --existing out. One that was retired is not taken again",
+    };
+    Err(CliError::usage(
+        format!(
+            "the key in {} of `{}` is known to the vault: recipient {}, {}",
+            text::plain(&key.key_label),
+            text::plain(&key.token_label),
+            info.id,
+            info.state.name()
+        ),
+        help,
+    ))
+}
+
 /// How many services the vault has.
 fn services(api: &dyn Api) -> Result<usize, CliError> {
     let mut names: Vec<_> = api.list(None)?.into_iter().map(|info| info.service).collect();
@@ -171,20 +192,32 @@ fn services(api: &dyn Api) -> Result<usize, CliError> {
 
 /// What a YubiKey proves of its new key, and what is amiss with it.
 pub(crate) fn tell_of_yubikey(found: &Found, id: RecipientId, context: &Context) -> Result<(), CliError> {
-    if found.way != Way::Piv {
-        return Ok(());
-    }
-    let (info, proof) = yubikey::inspect(found, id, context)?;
-    report::note(&format!("the key is in slot {}, {}", info.slot, proof.text()));
+    let (info, proof) = match yubikey::inspect(found, id, context) {
+        Ok(Some(known)) => known,
+        Ok(None) => return Ok(()),
+        Err(error @ CliError::Api(ApiError::Vault(VaultError::Token(TokenError::Refused { .. })))) => {
+            return Err(error);
+        }
+        // What was asked for is done.
+        Err(error) => {
+            report::warning(&format!(
+                "what the YubiKey proves of its new key was not seen: {error}; later: claviger token info"
+            ));
+            return Ok(());
+        }
+    };
+    let label = &found.token.label;
+    report::note(&format!("the key is in slot {} of `{label}`, {}", info.slot, proof.text()));
     if info.management_is_default == Some(true) {
-        report::warning(
-            "the YubiKey's management key is still its maker's: whoever has it in hand can overwrite its keys. Change it: ykman \
-             piv access change-management-key --generate --protect",
-        );
+        report::warning(&format!(
+            "the management key of `{label}` is still its maker's: whoever has it in hand can overwrite its keys. Change it: ykman \
+             --device {} piv access change-management-key --generate --protect",
+            found.token.serial
+        ));
     }
     if found.token.details.pin_is_due {
         report::warning(&format!(
-            "the YubiKey's PIN is still its maker's, 123456: {}",
+            "the PIN of `{label}` is still its maker's, which everybody knows. Change it: {}",
             super::how_to_change(found)
         ));
     }
@@ -214,10 +247,16 @@ pub(crate) fn add(
     context: &Context,
 ) -> Result<(RecipientId, claviger_gate::JobReport), CliError> {
     let config = context.config()?;
+    let services = services(api)?;
+    // Before anybody has to touch anything; what a key that is there wants shows only then.
+    let asked = wanted.piv.touch_policy.as_deref().and_then(|policy| policy.parse().ok());
+    yubikey::not_too_many_touches(asked, services)?;
     let keys = NewKeys::make(found, uri.pin_file.clone(), wanted, context)?;
     let description = keys.description()?;
-    yubikey::not_too_many_touches(&description, services(api)?)?;
+    let touch = policies(&description.profile).map(|(_, touch)| touch);
+    yubikey::not_too_many_touches(touch, services)?;
     clear_left_over(api, found, &keys, context)?;
+    is_new(api, &description)?;
     let proposal = api.propose(&description, keys.pinned_signer())?;
     let answer = answer_challenge(keys.token()?.as_ref(), config.vault, &proposal.challenge)?;
     // In the configuration before the first data key is wrapped to it, so that a crash leaves no key without a name.

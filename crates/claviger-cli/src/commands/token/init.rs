@@ -119,7 +119,7 @@ pub(super) fn init(args: &InitArgs, context: &Context) -> Result<(), CliError> {
 
 /// The one token that is meant, among those of every module that is looked into.
 fn choose(uri: &Uri, args: &InitArgs, context: &Context) -> Result<Found, CliError> {
-    let all = modules::list_all(&modules::to_search(args.module.as_deref(), Some(uri)), context)?;
+    let all = modules::list_all(&modules::to_search(args.module.as_deref(), Some(uri), context)?, context)?;
     let named = args.token.is_some();
     let (mut fitting, mut others): (Vec<_>, Vec<_>) = all
         .into_iter()

@@ -4,7 +4,7 @@ use super::yubikey;
 use crate::{
     context::Context,
     error::CliError,
-    modules::{self, Family, Found, Way},
+    modules::{self, Family, Found},
     output::{self, text},
     report,
 };
@@ -47,7 +47,7 @@ pub(super) struct ListArgs {
 pub(super) struct InfoArgs {}
 
 pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
-    let ways = modules::to_search(args.module.as_deref(), None);
+    let ways = modules::to_search(args.module.as_deref(), None, context)?;
     let mut found = Vec::new();
     for way in &ways {
         match modules::list(way, context) {
@@ -77,10 +77,7 @@ pub(super) fn info(context: &Context) -> Result<(), CliError> {
     let config = context.config()?;
     let uri: Uri = config.token.uri.parse()?;
     let found = modules::find(None, &uri, context)?;
-    let on_yubikey = match found.way {
-        Way::Piv => Some(yubikey::inspect(&found, config.token.recipient, context)?),
-        Way::Module(_) => None,
-    };
+    let on_yubikey = yubikey::inspect(&found, config.token.recipient, context)?;
     if context.json() {
         let mut shown = as_json(&found, &[]);
         if let Value::Object(members) = &mut shown {

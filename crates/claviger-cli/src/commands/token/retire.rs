@@ -170,9 +170,10 @@ fn confirm(recipient: &RecipientInfo) -> Result<(), CliError> {
 pub(super) fn to_be_destroyed(recipient: &RecipientInfo, context: &Context) -> Result<KeyFate, CliError> {
     let config = context.config()?;
     let has_it = |entry: &&TokenConfig| {
+        // A card's URI says its serial number alone.
         entry.uri.parse::<Uri>().is_ok_and(|uri| {
-            (uri.token.as_ref(), uri.serial.as_ref())
-                == (Some(&recipient.token_label), Some(&recipient.token_serial))
+            uri.serial.as_ref() == Some(&recipient.token_serial)
+                && uri.token.is_none_or(|label| label == recipient.token_label)
         })
     };
     let Some(entry) = std::iter::once(&config.token).chain(&config.backup_tokens).find(has_it) else {

@@ -4,21 +4,22 @@ use crate::{
     args,
     context::Context,
     error::CliError,
-    modules::{Found, Way},
+    modules::{self, Found, Way},
     output::text,
 };
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use claviger_gate::ApiError;
 use claviger_token::{
-    KeyDescription, PivKek, TokenError, Uri,
+    PivKek, TokenError, Uri,
     piv::{
-        PinPolicy, PivDriver, PivKeyInfo, Slot, TouchPolicy,
+        PinPolicy, PivKeyInfo, Slot, TouchPolicy,
         attestation::{self, Attested},
-        policies,
     },
 };
 use claviger_types::RecipientId;
+use claviger_vault::VaultError;
 use serde_json::{Value, json};
-use std::str::FromStr as _;
+use std::{path::Path, str::FromStr as _};
 
 /// More services than anybody would touch a key for, one after the other.
 pub(crate) const MOST_TOUCHES: usize = 50;
@@ -65,10 +66,42 @@ impl YubiKeyArgs {
     /// The token that is meant: a YubiKey, or what `--token` says.
     pub(crate) fn uri(&self, token: Option<&str>) -> Result<Uri, CliError> {
         if !self.yubikey {
+            // The parser lets it pass beside --token, with which --yubikey cannot be.
+            if self.serial.is_some() {
+                return Err(CliError::usage(
+                    "--serial says which YubiKey, and --token says which token by itself",
+                    "say --yubikey in place of --token, or serial=N in its URI",
+                ));
+            }
             return args::token(token.unwrap_or_default());
         }
         let serial = self.serial.map(|serial| serial.to_string());
         Ok(Way::Piv.to(&Uri { serial, ..Uri::default() }))
+    }
+
+    /// The one that is there.
+    pub(crate) fn find(
+        &self,
+        module: Option<&Path>,
+        uri: &Uri,
+        context: &Context,
+    ) -> Result<Found, CliError> {
+        let serials = |uris: &[String]| -> Vec<String> {
+            uris.iter().filter_map(|uri| uri.parse::<Uri>().ok()?.serial).collect()
+        };
+        modules::find(module, uri, context).map_err(|error| match error {
+            CliError::Api(ApiError::Vault(VaultError::Token(error))) if self.yubikey => match error {
+                TokenError::AmbiguousUri { matches, .. } => CliError::usage(
+                    format!("more than one YubiKey is plugged in: {}", serials(&matches).join(", ")),
+                    "say which with --serial N: the number is printed on it",
+                ),
+                TokenError::TokenAbsent { present, .. } => {
+                    CliError::NoYubiKey { serial: self.serial, present: serials(&present) }
+                }
+                error => error.into(),
+            },
+            error => error,
+        })
     }
 
     /// What its key is to be like. Of any other token none of that may be asked.
@@ -91,9 +124,8 @@ impl YubiKeyArgs {
 }
 
 /// Refuses a key that wants a touch at each use where there would be too many, as at each rotation of the master key.
-pub(crate) fn not_too_many_touches(key: &KeyDescription, services: usize) -> Result<(), CliError> {
-    let Some((_, TouchPolicy::Always)) = policies(&key.profile) else { return Ok(()) };
-    if services <= MOST_TOUCHES {
+pub(crate) fn not_too_many_touches(touch: Option<TouchPolicy>, services: usize) -> Result<(), CliError> {
+    if touch != Some(TouchPolicy::Always) || services <= MOST_TOUCHES {
         return Ok(());
     }
     Err(CliError::usage(
@@ -112,15 +144,15 @@ pub(crate) enum Proof {
     Unproven(String),
 }
 
-/// What is known of the vault's key on a YubiKey, and whether its maker vouches for that.
+/// What is known of the vault's key on a YubiKey, and whether its maker vouches for that; nothing of any other token.
 pub(crate) fn inspect(
     found: &Found,
     recipient: RecipientId,
     context: &Context,
-) -> Result<(PivKeyInfo, Proof), CliError> {
-    let info = PivDriver.key_info(&found.token.uri, recipient)?;
+) -> Result<Option<(PivKeyInfo, Proof)>, CliError> {
+    let Some(info) = found.driver.piv_key(&found.token.uri, recipient)? else { return Ok(None) };
     let proof = prove(&info, found, recipient, context)?;
-    Ok((info, proof))
+    Ok(Some((info, proof)))
 }
 
 fn prove(

@@ -1,0 +1,196 @@
+//! `token enroll --yubikey`: a new key beside what is there, of a vault on files and of one on a YubiKey.
+
+use crate::{NEW_PIN, VALUE, WRONG, card, given, lone, pair, said, silent, uri};
+use claviger_tests::{Run, World};
+use serde_json::json;
+use softhsm_fixtures::{KeySpec, PIN, Provider, YubiKey};
+use std::path::PathBuf;
+
+/// GENERATE ASYMMETRIC KEY PAIR.
+const MAKE: u8 = 0x47;
+/// The most services for a key that wants a touch each time.
+const MOST: usize = 50;
+
+/// A vault in files, and a YubiKey beside it.
+struct Mixed {
+    world: World,
+    other: World,
+    conf: PathBuf,
+}
+
+impl Mixed {
+    fn new() -> Self {
+        let (world, other) = (World::on(Provider::YubiKey), World::empty());
+        let mixed = Self { conf: other.token().env()[0].1.clone(), world, other };
+        mixed.run(&["init", "--token", mixed.other.uri()]).ok();
+        mixed
+    }
+
+    fn run(&self, line: &[&str]) -> Run {
+        self.world.run(line.iter().copied()).env("SOFTHSM2_CONF", &self.conf)
+    }
+
+    /// Enrols the YubiKey, with its PIN on a descriptor. That of the vault's token is in its file.
+    fn enroll(&self, more: &[&str]) -> Run {
+        let uri = uri(&self.world, &self.key());
+        self.run(&[&["token", "enroll", "--token", &uri], more].concat())
+    }
+
+    fn key(&self) -> YubiKey {
+        self.world.token().yubikey(0)
+    }
+}
+
+#[test]
+fn a_vault_in_files_opens_by_a_yubikey_too() {
+    let mixed = Mixed::new();
+    mixed.run(&["set", "svc", "--stdin"]).stdin(VALUE).ok();
+    let options = ["--slot", "83", "--pin-policy", "once", "--touch-policy", "never", "--json", "-vvv"];
+    let done = mixed.enroll(&options).ok();
+    assert!(said(&done).contains("the key is in slot 83 of `YubiKey PIV #11111111`"), "{}", done.stderr);
+    assert!(!done.stderr.contains("touch YubiKey"), "{}", done.stderr);
+    let recipient = done.json()["recipient"].as_str().unwrap().to_owned();
+    assert_eq!(card::slots(&mixed.world, &mixed.key()), ["83", "95"]);
+    // Without the files.
+    let away = mixed.world.run(["get", "svc"]).env("SOFTHSM2_CONF", "/nowhere").ok();
+    assert_eq!(away.stdout, VALUE.as_bytes());
+
+    // Once more is noted and does nothing.
+    let again = mixed.enroll(&[]).ok();
+    assert!(again.stderr.contains("`YubiKey PIV #11111111` opens the vault already"), "{}", again.stderr);
+    assert!(again.text().contains(&recipient), "{}", again.text());
+    assert_eq!(card::slots(&mixed.world, &mixed.key()), ["83", "95"]);
+    mixed.enroll(&["--again"]).ok();
+    assert_eq!(card::slots(&mixed.world, &mixed.key()), ["9d", "83", "94", "95"]);
+}
+
+#[test]
+fn what_is_in_a_slot_is_never_overwritten() {
+    let mixed = Mixed::new();
+    let key = mixed.key();
+    card::generate(&mixed.world, &key, "9d");
+    card::generate(&mixed.world, &key, "84");
+    key.reset_counts();
+    for slot in ["9d", "84"] {
+        let stderr = mixed.enroll(&["--slot", slot]).fails(
+            9,
+            &[
+                &format!(
+                    "slot {slot} has a key already, and nothing is overwritten; free are: 82 and 18 more"
+                ),
+                "help: take a free one with --slot, or the key that is there with --existing",
+                "ykman piv keys delete",
+            ],
+        );
+        silent(&stderr);
+    }
+    assert_eq!(key.counts().get(&MAKE), None);
+    assert_eq!(card::slots(&mixed.world, &key), ["9d", "84"]);
+    // What is not named goes where there is room.
+    let done = mixed.enroll(&[]).ok();
+    assert!(done.stderr.contains("the key is in slot 82"), "{}", done.stderr);
+}
+
+#[test]
+fn a_second_yubikey_is_enrolled_by_its_number() {
+    let world = lone();
+    world.set("svc", VALUE);
+    world.token().add_yubikey(&KeySpec::default());
+    world.line("token enroll --yubikey").fails(2, &["more than one YubiKey", "--serial N"]);
+    world
+        .line("token enroll --yubikey --serial 5")
+        .fails(6, &["YubiKey 5 is not plugged in; there are: 11111111, 22222222"]);
+    // Without a PIN nothing is made.
+    let stderr = world.line("token enroll --yubikey --serial 22222222").fails(5, &["no PIN", "--pin-fd"]);
+    silent(&stderr);
+    // It is the same for both.
+    let done = given(&world, "token enroll --yubikey --serial 22222222 --pin-fd 3", &[PIN]).ok();
+    assert!(said(&done).contains("1 service: every data key is wrapped anew"), "{}", done.text());
+    world.token().yubikey(0).remove();
+    assert_eq!(world.get("svc"), VALUE.as_bytes(), "the card still has its PIN");
+    let second = world.token().yubikey(1);
+    second.remove();
+    second.insert();
+    // Its PIN is in no file: the question has nobody.
+    world.line("get svc").fails(5, &["no PIN: there is no terminal"]);
+    assert_eq!(given(&world, "get svc --pin-fd 3", &[PIN]).ok().stdout, VALUE.as_bytes());
+}
+
+#[test]
+fn a_wrong_pin_costs_one_try_and_leaves_no_key() {
+    let mixed = Mixed::new();
+    let key = mixed.key();
+    let files = [WRONG, NEW_PIN].map(|pin| mixed.world.file(&format!("pin-{pin}"), pin));
+    let uri = format!("pkcs11:serial=11111111?module-name=piv&pin-source=file:{}", files[0].display());
+    let stderr = mixed.run(&["token", "enroll", "--token", &uri]).fails(5, &["the PIN is wrong"]);
+    silent(&stderr);
+    assert_eq!(card::tries(&mixed.world, &key), 2);
+    assert_eq!(mixed.run(&["token", "recipients", "--json"]).ok().json().as_array().unwrap().len(), 1);
+    // The slot is free for the next.
+    let done = mixed.enroll(&[]).ok();
+    assert!(done.stderr.contains("the key is in slot 9d"), "{}", done.stderr);
+}
+
+/// A rotation would want a touch for each service.
+#[test]
+fn a_touch_for_each_of_many_services_is_refused() {
+    let mixed = Mixed::new();
+    let key = mixed.key();
+    for service in 0..MOST {
+        mixed.run(&["set", &format!("s{service}"), "--stdin"]).stdin("value").ok();
+    }
+    let done = mixed.enroll(&["--touch-policy", "always"]).ok();
+    assert!(done.text().contains("50 services"), "{}", done.text());
+    let before = card::slots(&mixed.world, &key);
+    key.reset_counts();
+    mixed.run(&["set", "one/more", "--stdin"]).stdin("value").ok();
+    let stderr = mixed.enroll(&["--again", "--touch-policy", "always"]).fails(
+        2,
+        &["the vault has 51 services", "help: take --touch-policy cached; always is for at most 50 services"],
+    );
+    silent(&stderr);
+    assert_eq!((key.counts().get(&MAKE), key.touches()), (None, 0), "refused before anything is made");
+    // One that is there already says so itself, and stays.
+    let how = ["-m", card::MAKERS_KEY, "-a", "ECCP256", "--touch-policy", "ALWAYS", "84", "-"];
+    card::ykman(&mixed.world, &key, &[&["keys", "generate"], &how[..]].concat());
+    key.reset_counts();
+    mixed.enroll(&["--again", "--slot", "84", "--existing"]).fails(2, &["the vault has 51 services"]);
+    let now = card::slots(&mixed.world, &key);
+    assert!(now.contains(&"84".to_owned()), "{now:?}");
+    // Only a signer was made and unmade for it.
+    assert!(key.counts().get(&MAKE).is_none_or(|made| *made <= 2), "{:?}", key.counts());
+    mixed.enroll(&["--again", "--touch-policy", "cached", "--slot", "82"]).ok();
+    assert!(!before.contains(&"82".to_owned()), "{before:?}");
+    let states = mixed.run(&["token", "recipients", "--json"]).ok().json();
+    assert_eq!(states.as_array().unwrap().len(), 3, "{states:#}");
+}
+
+/// A key of the vault's on a YubiKey that wants a touch each time does not become its master key where there are many.
+#[test]
+fn the_master_key_moves_to_a_yubikey() {
+    let mixed = Mixed::new();
+    mixed.run(&["set", "svc", "--stdin"]).stdin(VALUE).ok();
+    let uri = uri(&mixed.world, &mixed.key());
+    let done = mixed.run(&["rotate", "master", "--token", &uri, "--destroy-old"]).ok();
+    assert!(said(&done).contains("destroyed"), "{}", done.text());
+    assert_eq!(mixed.world.get("svc"), VALUE.as_bytes());
+    let info = mixed.world.line("token info --json").ok().json();
+    assert_eq!((&info["serial"], &info["yubikey"]["touch_policy"]), (&json!("11111111"), &json!("cached")));
+}
+
+#[test]
+fn one_is_retired_and_its_key_destroyed() {
+    let (world, backup) = pair();
+    world.set("svc", VALUE);
+    let config = std::fs::read_to_string(world.config()).unwrap();
+    let second = config.rsplit("recipient = \"").next().unwrap()[..32].to_owned();
+    let before = card::slots(&world, &backup);
+    let done = world.run(["token", "retire", &second, "--destroy", "--yes"]).ok();
+    assert!(said(&done).contains("destroyed"), "{}", done.text());
+    assert_eq!(world.recipients("destroyed"), [second]);
+    // Firmware that takes none out makes another over it, which is nobody's.
+    assert_eq!(card::slots(&world, &backup), before);
+    world.run(["token", "enroll", "--token", &uri(&world, &backup), "--slot", "9d"]).ok();
+    world.token().yubikey(0).remove();
+    assert_eq!(world.get("svc"), VALUE.as_bytes());
+}

@@ -1,0 +1,161 @@
+//! `--existing`: the key that is in a slot already becomes the vault's, and whatever fails, it stays.
+
+use crate::{VALUE, card, lone, said, silent, uri};
+use claviger_tests::World;
+use softhsm_fixtures::{KeySpec, YubiKey};
+use std::fs;
+
+/// GENERATE ASYMMETRIC KEY PAIR, IMPORT, and DELETE or MOVE.
+const DESTROYING: [u8; 3] = [0x47, 0xfe, 0xf6];
+
+/// A vault under a YubiKey, and another one with a key of its owner's in this slot.
+fn beside(slot: &str, firmware: Option<&'static str>) -> (World, YubiKey) {
+    let world = lone();
+    world.set("svc", VALUE);
+    let key = world.token().add_yubikey(&KeySpec { firmware, ..KeySpec::default() });
+    card::generate(&world, &key, slot);
+    (world, key)
+}
+
+fn enroll(world: &World, key: &YubiKey, more: &[&str]) -> claviger_tests::Run {
+    let uri = uri(world, key);
+    world.run([&["token", "enroll", "--token", &uri, "--existing"], more].concat())
+}
+
+/// The public half of the key in a slot.
+fn public(world: &World, key: &YubiKey, slot: &str) -> String {
+    let path = world.home().join("public.pem");
+    let path = path.to_str().unwrap();
+    card::ykman(world, key, &["keys", "export", slot, path]);
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_owners_key_opens_the_vault() {
+    let (world, key) = beside("9d", None);
+    let before = public(&world, &key, "9d");
+    key.reset_counts();
+    let done = enroll(&world, &key, &[]).ok();
+    assert!(said(&done).contains("the key is in slot 9d of `YubiKey PIV #22222222`"), "{}", done.stderr);
+    assert_eq!(public(&world, &key, "9d"), before);
+    world.token().yubikey(0).remove();
+    assert_eq!(world.get("svc"), VALUE.as_bytes());
+    // Once more it is the same recipient.
+    let stderr = enroll(&world, &key, &["--again"]).fails(
+        2,
+        &[
+            "the key in slot 9d of `YubiKey PIV #22222222` is known to the vault: recipient ",
+            ", active",
+            "it opens the vault",
+        ],
+    );
+    silent(&stderr);
+    assert_eq!(public(&world, &key, "9d"), before);
+    assert_eq!(world.get("svc"), VALUE.as_bytes());
+}
+
+/// Also one that firmware 5.7 could take out.
+#[test]
+fn whatever_fails_the_key_stays() {
+    for firmware in [None, Some("5.7.1")] {
+        let (world, key) = beside("84", firmware);
+        let before = public(&world, &key, "84");
+        key.reset_counts();
+        // At the question for the PIN.
+        let wrong = world.file("wrong", crate::WRONG);
+        let plain = format!("pkcs11:serial=22222222?module-name=piv&pin-source=file:{}", wrong.display());
+        world
+            .run(["token", "enroll", "--token", &plain, "--existing", "--slot", "84"])
+            .fails(5, &["the PIN is wrong"]);
+        // In the self-test, and when the signer is made after it.
+        for (ins, action) in [
+            (0x87, softhsm_fixtures::CardAction::Flip(40)),
+            (0xdb, softhsm_fixtures::CardAction::Status(0x6a84)),
+        ] {
+            key.inject(ins, softhsm_fixtures::At::Every, action);
+            let outcome = enroll(&world, &key, &["--slot", "84"]).outcome();
+            assert_ne!(outcome.code, Some(0), "{}", outcome.stderr);
+            said(&outcome);
+            key.clear();
+            assert_eq!(public(&world, &key, "84"), before, "{}", outcome.stderr);
+        }
+        let on_it: Vec<_> = world.recipients("active");
+        assert_eq!(on_it.len(), 1);
+        enroll(&world, &key, &["--slot", "84"]).ok();
+        assert_eq!(public(&world, &key, "84"), before);
+    }
+}
+
+#[test]
+fn one_that_was_brought_there_is_refused() {
+    let (world, key) = beside("84", None);
+    let pem = world.home().join("own.pem");
+    let pem = pem.to_str().unwrap();
+    card::tool(
+        &world,
+        "openssl",
+        &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", pem],
+    );
+    card::piv_tool(&world, &key, &["-a", "import-key", "-s", "9d", "-A", "ECCP256", "-i", pem]);
+    let before = public(&world, &key, "9d");
+    key.reset_counts();
+    let stderr = enroll(&world, &key, &[]).fails(
+        1,
+        &[
+            "slot 9d has no key that can be the vault's",
+            "may be copies of it elsewhere",
+            "help: leave --existing out",
+        ],
+    );
+    silent(&stderr);
+    enroll(&world, &key, &["--slot", "85"])
+        .fails(1, &["slot 85 has no key that can be the vault's: it is empty"]);
+    let counts = key.counts();
+    assert!(DESTROYING.iter().all(|ins| !counts.contains_key(ins)), "{counts:x?}");
+    assert_eq!(public(&world, &key, "9d"), before);
+    assert_eq!(card::slots(&world, &key), ["9d", "84"]);
+}
+
+#[test]
+fn one_on_another_curve_is_refused() {
+    let world = lone();
+    let key = world.token().add_yubikey(&KeySpec::default());
+    let done = ["-a", "generate", "-s", "9d", "-A", "ECCP384", "--pin-policy=once", "--touch-policy=never"];
+    card::piv_tool(&world, &key, &done);
+    enroll(&world, &key, &[]).fails(1, &["its key is not one on P-256"]);
+    assert_eq!(card::slots(&world, &key), ["9d"]);
+}
+
+/// What was retired stays so; a new vault takes it.
+#[test]
+fn a_vault_begins_with_the_owners_key() {
+    let world = crate::empty();
+    let key = world.token().yubikey(0);
+    card::generate(&world, &key, "9d");
+    let before = public(&world, &key, "9d");
+    let done = world.run(["init", "--token", world.uri(), "--accept-loss", "--existing"]).ok();
+    said(&done);
+    world.set("svc", VALUE);
+    assert_eq!(public(&world, &key, "9d"), before);
+    // In the middle of a second one, which fails, it stays as well.
+    let other = world.neighbour("other");
+    fs::create_dir_all(other.home().join(".local/state/claviger")).unwrap();
+    claviger_tests::mode(&other.home().join(".local/state/claviger"), 0o500);
+    let config = other.home().join("absent/claviger.toml");
+    let blocked = other.file("absent", "");
+    let outcome = other
+        .run([
+            "init",
+            "--token",
+            world.uri(),
+            "--accept-loss",
+            "--existing",
+            "--config",
+            config.to_str().unwrap(),
+        ])
+        .outcome();
+    assert_ne!(outcome.code, Some(0), "{}", outcome.stderr);
+    drop(blocked);
+    assert_eq!(public(&world, &key, "9d"), before);
+    assert_eq!(world.get("svc"), VALUE.as_bytes());
+}
