@@ -12,6 +12,8 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 const PCSCD: &str = "/usr/sbin/pcscd";
@@ -22,6 +24,7 @@ const READER: &str = "Yubico YubiKey OTP+FIDO+CCID";
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How often another program may have been faster.
 const ATTEMPTS: usize = 10;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Ports in a row that no other fixture has as long as the lock is held.
 pub(super) struct Ports {
@@ -132,10 +135,17 @@ pub(super) fn start_anew(home: &Path) -> (Vec<Daemon>, OwnedFd) {
 
 /// Starts it again, with the readers that it had and those that were added.
 pub(super) fn start(home: &Path) -> Vec<Daemon> {
-    let proxy = start_proxy(home);
-    let pcscd = start_pcscd(home).unwrap_or_else(|| panic!("pcscd did not get its readers again"));
-    note(home, &proxy, &pcscd);
-    vec![proxy, pcscd]
+    for _ in 0..ATTEMPTS {
+        let proxy = start_proxy(home);
+        if let Some(pcscd) = start_pcscd(home) {
+            note(home, &proxy, &pcscd);
+            return vec![proxy, pcscd];
+        }
+        // Its ports are still the earlier one's for a moment.
+        remove_sockets(home);
+        thread::sleep(PAUSE);
+    }
+    panic!("pcscd did not get its readers again in {ATTEMPTS} attempts");
 }
 
 /// Nothing is where it was.
