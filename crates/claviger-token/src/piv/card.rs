@@ -145,7 +145,10 @@ impl Card {
                     if let Some(key) = keys.into_iter().find(|key| key.serial == self.serial) {
                         return Ok(Live { handle: key.handle, seen: key.seen });
                     }
-                    unseen.into_iter().next().unwrap_or_else(|| self.absent(others).into())
+                    match unseen.into_iter().next() {
+                        Some(failure) if !failure.is_loss_of_card() => failure,
+                        _ => self.absent(others).into(),
+                    }
                 }
                 Err(failure) => failure,
             };
@@ -158,15 +161,7 @@ impl Card {
 
     /// What a loss that came again means: mostly that the card is not there.
     fn gone(&self, failure: Failure) -> Failure {
-        use pcsc::Error as E;
-
-        match failure {
-            Failure::Pcsc {
-                error: E::RemovedCard | E::NoSmartcard | E::ReaderUnavailable | E::UnknownReader,
-                ..
-            } => self.absent(Vec::new()).into(),
-            failure => failure,
-        }
+        if failure.is_loss_of_card() { self.absent(Vec::new()).into() } else { failure }
     }
 
     fn absent(&self, present: Vec<String>) -> TokenError {
