@@ -145,10 +145,7 @@ impl Card {
                     if let Some(key) = keys.into_iter().find(|key| key.serial == self.serial) {
                         return Ok(Live { handle: key.handle, seen: key.seen });
                     }
-                    match unseen.into_iter().next() {
-                        Some(failure) if !failure.is_loss_of_card() => failure,
-                        _ => self.absent(others).into(),
-                    }
+                    unseen.into_iter().next().unwrap_or_else(|| self.absent(others).into())
                 }
                 Err(failure) => failure,
             };
