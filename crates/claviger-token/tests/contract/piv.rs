@@ -3,6 +3,7 @@
 
 mod admin;
 mod cost;
+mod faults;
 mod firmware;
 mod hands;
 mod hosted;
@@ -100,6 +101,20 @@ contract! { yubikey = YubiKey {
     ykcs11: piv::modules::yubicos_opens_it;
     ykcs11_siblings: piv::modules::yubicos_finds_siblings;
     opensc: piv::modules::openscs_opens_it;
+    faults_of_all_commands: piv::faults::no_command_is_left_out;
+    faults_in_use: piv::faults::in_use;
+    faults_in_a_login: piv::faults::in_a_login;
+    faults_in_opening: piv::faults::in_opening;
+    faults_in_a_self_test: piv::faults::in_a_self_test;
+    faults_in_enrolment: piv::faults::in_enrolment;
+    faults_of_garbled_answers_in_enrolment: piv::faults::of_garbled_answers_in_enrolment;
+    faults_in_a_signers_enrolment: piv::faults::in_a_signers_enrolment;
+    faults_in_destruction: piv::faults::in_destruction;
+    faults_in_changes_of_pins: piv::faults::in_changes_of_pins;
+    faults_of_the_service_in_use: piv::faults::of_the_service_in_use;
+    faults_of_the_service_in_opening: piv::faults::of_the_service_in_opening;
+    faults_of_the_service_in_enrolment: piv::faults::of_the_service_in_enrolment;
+    faults_by_pulling: piv::faults::pulled;
 } }
 
 contract! { hosted_yubikey = YubiKey by crate::hosted::lab {

@@ -69,8 +69,8 @@ pub(crate) fn what_it_attests_is_verified(lab: &Lab<'_>, firmware: &'static str)
     let (lab, yubikey) = with_key(lab, &spec, &Person::new());
     let made = kek(&lab, Some("83"), "always", "cached");
     let info = PivDriver.key_info(&lab.uri, made.describe().recipient).unwrap();
-    let (statement, attester) = info.attestation.unwrap();
-    let attested = verify(&statement, &attester, &roots(&yubikey)).unwrap();
+    let (statement, by) = info.attestation.unwrap();
+    let attested = verify(&statement, &by, &roots(&yubikey)).unwrap();
     assert_eq!(attested.public_key, point(made.as_ref()));
     assert_eq!((attested.slot, attested.serial), (0x83, Some(yubikey.serial())));
     assert_eq!(
@@ -80,7 +80,7 @@ pub(crate) fn what_it_attests_is_verified(lab: &Lab<'_>, firmware: &'static str)
     );
     let (major, minor, patch) = attested.firmware;
     assert_eq!(format!("{major}.{minor}.{patch}"), firmware);
-    assert!(verify(&statement, &attester, &Roots::yubico()).is_err());
+    assert!(verify(&statement, &by, &Roots::yubico()).is_err());
     let recipient = PivDriver.recipient_in(&lab.uri, info.slot).unwrap();
     assert_eq!(recipient, Some(made.describe().recipient));
 }

@@ -84,7 +84,9 @@ pub(crate) fn yubicos_finds_siblings(lab: &Lab<'_>) {
 pub(crate) fn openscs_opens_it(lab: &Lab<'_>) {
     let (lab, yubikey, _) = attended(lab);
     let module = OPENSC.into_iter().find(|path| std::path::Path::new(path).exists());
-    let module = module.expect("opensc-pkcs11.so is missing: apt-get install -y opensc-pkcs11");
+    let Some(module) = module else {
+        panic!("opensc-pkcs11.so is missing: apt-get install -y opensc-pkcs11")
+    };
     let made = kek(&lab, None, "once", "never");
     let cek = fresh();
     let wrapped = made.wrap(&cek, CONTEXT).unwrap();
