@@ -74,8 +74,10 @@ pub(super) struct Answer {
 pub(super) enum Unanswered<E> {
     /// It could not be asked.
     Transport(E),
-    /// What came is no answer.
-    Nonsense,
+    /// Not even a status word came: the card was pulled meanwhile.
+    Cut,
+    /// It never ends.
+    Endless,
 }
 
 /// Asks a card by `send`, which carries one piece there and the answer back.
@@ -120,12 +122,10 @@ fn exchange<E>(
     let mut answer = Zeroizing::new([0; LONGEST_ANSWER]);
     loop {
         let count = send(&bytes, &mut answer).map_err(Unanswered::Transport)?;
-        let (body, status) = answer
-            .get(..count)
-            .and_then(|answer| answer.split_last_chunk::<2>())
-            .ok_or(Unanswered::Nonsense)?;
+        let (body, status) =
+            answer.get(..count).and_then(|answer| answer.split_last_chunk::<2>()).ok_or(Unanswered::Cut)?;
         if data.len() + body.len() > MOST_DATA {
-            return Err(Unanswered::Nonsense);
+            return Err(Unanswered::Endless);
         }
         // Growing would leave the old buffer behind unwiped.
         let mut grown = Zeroizing::new(Vec::with_capacity(data.len() + body.len()));
@@ -137,7 +137,7 @@ fn exchange<E>(
             [0x61, more] if !body.is_empty() || bytes.get(1) != Some(&GET_RESPONSE) => {
                 bytes = Zeroizing::new(vec![0, GET_RESPONSE, 0, 0, more]);
             }
-            [0x61, _] => return Err(Unanswered::Nonsense),
+            [0x61, _] => return Err(Unanswered::Endless),
             status => return Ok(Status(u16::from_be_bytes(status))),
         }
     }

@@ -306,6 +306,11 @@ pub fn verify(statement: &[u8], intermediate: &[u8], roots: &Roots) -> Result<At
     Attested::read(&statement, root)
 }
 
+/// The policies that a card states of its key, for whoever has the card itself at hand: nothing is verified.
+pub(super) fn policies(statement: &[u8]) -> Option<(PinPolicy, TouchPolicy)> {
+    Certificate::from_der(Link::Statement, statement).ok()?.policies()
+}
+
 impl Attested {
     /// What a statement says, once it is verified.
     fn read(statement: &Certificate, root: &Certificate) -> Result<Self, AttestationError> {
@@ -320,9 +325,8 @@ impl Attested {
         let &[major, minor, patch] = statement.extension(id::FIRMWARE).ok_or(missing(FIRMWARE))? else {
             return Err(not_understood(FIRMWARE));
         };
-        let &[pin, touch] = statement.extension(id::POLICIES).ok_or(missing(POLICIES))? else {
-            return Err(not_understood(POLICIES));
-        };
+        statement.extension(id::POLICIES).ok_or(missing(POLICIES))?;
+        let (pin_policy, touch_policy) = statement.policies().ok_or(not_understood(POLICIES))?;
         let serial = statement.extension(id::SERIAL);
         let form_factor = statement.extension(id::FORM_FACTOR).map(|value| match value {
             &[byte] => Ok(FormFactor(byte)),
@@ -332,8 +336,8 @@ impl Attested {
             public_key: statement.point().ok_or(AttestationError::NotP256)?,
             firmware: (major, minor, patch),
             serial: serial.map(|value| serial_number(value).ok_or(not_understood(SERIAL))).transpose()?,
-            pin_policy: PinPolicy::from_byte(pin).ok_or(not_understood(POLICIES))?,
-            touch_policy: TouchPolicy::from_byte(touch).ok_or(not_understood(POLICIES))?,
+            pin_policy,
+            touch_policy,
             form_factor: form_factor.transpose()?,
             slot: statement
                 .slot()

@@ -120,15 +120,11 @@ impl Card {
                 .into());
             }
             if lost || again == Again::No && course.begun {
-                return Err(if in_place { failure } else { self.settled(failure) });
+                return Err(if in_place { failure } else { self.gone(failure) });
             }
             lost = true;
             if !in_place {
-                match self.find(failure.is_loss_of_service()) {
-                    Ok(found) => *live = Some(found),
-                    Err(failure) if failure.is_loss() => return Err(self.settled(failure)),
-                    Err(failure) => return Err(failure),
-                }
+                *live = Some(self.find(failure.is_loss_of_service())?);
             }
         }
     }
@@ -175,25 +171,9 @@ impl Card {
         }
     }
 
-    /// What a loss that came again means: mostly that the card is not there. The service looks into its readers only now and
-    /// then, so for a moment it shows a card that was just pulled, and does not reach it.
-    fn settled(&self, failure: Failure) -> Failure {
-        if failure.is_loss_of_service() {
-            return failure;
-        }
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            let Ok(Present { keys, unseen }) = reader::present() else { break };
-            if keys.iter().any(|key| key.serial == self.serial) {
-                break;
-            }
-            if !unseen.iter().any(Failure::is_loss) {
-                let others = keys.iter().map(|key| uri(key.serial).to_string()).collect();
-                return self.absent(others).into();
-            }
-            thread::sleep(PAUSE);
-        }
-        failure
+    /// What a loss that came again means: mostly that the card is not there.
+    fn gone(&self, failure: Failure) -> Failure {
+        if failure.is_loss_of_card() { self.absent(Vec::new()).into() } else { failure }
     }
 
     fn absent(&self, present: Vec<String>) -> TokenError {

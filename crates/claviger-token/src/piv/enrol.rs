@@ -153,9 +153,9 @@ fn in_free_slot(card: &Card, management: &ManagementKey, wish: Wish) -> Result<(
         management.authenticate(session, card)?;
         match session.generate(slot, wish.pin, wish.touch) {
             Ok(point) => Ok((Home { slot, pin: wish.pin, touch: wish.touch }, point)),
-            // Whatever the card answered, it may have made one. It was free in this very transaction, so what is there now is
-            // nobody else's.
-            Err(failure @ (Failure::Refused { .. } | Failure::Nonsense { .. })) => {
+            // Whatever the card answered, it may have made one. The slot was free in this very transaction, so what is there
+            // now is nobody else's.
+            Err(failure) if !failure.is_loss() => {
                 if !is_free(session, card.firmware, slot)? {
                     take_out(session, card.firmware, slot)?;
                 }

@@ -23,11 +23,31 @@ impl Failure {
     pub(super) const fn is_loss(&self) -> bool {
         use pcsc::Error as E;
 
+        self.is_loss_of_card()
+            || self.is_loss_of_service()
+            || self.is_reset()
+            || matches!(
+                self,
+                Self::Pcsc {
+                    error: E::NotReady
+                        | E::InternalError
+                        | E::UnknownError
+                        | E::Timeout
+                        | E::Cancelled
+                        | E::SystemCancelled,
+                    ..
+                }
+            )
+    }
+
+    /// Whether the card is not there, or does not answer any more, as one does that was pulled before the service noticed.
+    pub(super) const fn is_loss_of_card(&self) -> bool {
+        use pcsc::Error as E;
+
         matches!(
             self,
             Self::Pcsc {
-                error: E::ResetCard
-                    | E::RemovedCard
+                error: E::RemovedCard
                     | E::UnpoweredCard
                     | E::UnresponsiveCard
                     | E::NoSmartcard
@@ -36,17 +56,7 @@ impl Failure {
                     | E::UnknownReader
                     | E::NotTransacted
                     | E::CommError
-                    | E::CommDataLost
-                    | E::InvalidHandle
-                    | E::NotReady
-                    | E::NoService
-                    | E::ServiceStopped
-                    | E::InternalError
-                    | E::UnknownError
-                    | E::Shutdown
-                    | E::Timeout
-                    | E::Cancelled
-                    | E::SystemCancelled,
+                    | E::CommDataLost,
                 ..
             }
         )

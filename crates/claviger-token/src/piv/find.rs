@@ -3,6 +3,7 @@
 //! A key is known by its public half: serial numbers and slots say only where to look first.
 
 use super::{
+    attestation,
     card::{self, Card},
     certificate,
     fault::Failure,
@@ -99,21 +100,26 @@ pub(super) fn look(
         let home = Home { slot, pin, touch };
         return Ok(Content::Key(Box::new(Occupied { home, point, made_there: Some(metadata.made_there) })));
     }
-    // What the policies are was noted when the key was made; else what is most likely.
-    let home = known.filter(|known| known.slot == slot).unwrap_or(Home {
-        slot,
-        pin: PinPolicy::Once,
-        touch: TouchPolicy::Cached,
-    });
-    Ok(match session.object(slot.certificate())? {
-        Some(object) => match certificate::point(&object) {
-            Some(point) => Content::Key(Box::new(Occupied { home, point, made_there: None })),
-            None => Content::Unusable,
-        },
+    let Some(object) = session.object(slot.certificate())? else {
         // A key without a certificate shows by what it attests; one that was brought there does not.
-        None if session.attest(slot)?.is_some() => Content::Unusable,
-        None => Content::Nothing,
-    })
+        return Ok(if session.attest(slot)?.is_some() { Content::Unusable } else { Content::Nothing });
+    };
+    let Some(point) = certificate::point(&object) else { return Ok(Content::Unusable) };
+    let home = match known.filter(|known| known.slot == slot) {
+        Some(noted) => noted,
+        None => Home::new(slot, attested_policies(session, slot)?),
+    };
+    Ok(Content::Key(Box::new(Occupied { home, point, made_there: None })))
+}
+
+/// What the policies of a key are, where they were not noted when it was made. Where nothing says it, what is most likely.
+fn attested_policies(session: &mut Session<'_>, slot: Slot) -> Result<(PinPolicy, TouchPolicy), Failure> {
+    let statement = match session.attest(slot) {
+        Err(Failure::Refused { .. }) => None,
+        statement => statement?,
+    };
+    let stated = statement.and_then(|statement| attestation::policies(&statement));
+    Ok(stated.unwrap_or((PinPolicy::Once, TouchPolicy::Cached)))
 }
 
 /// The slot whose key is the one that is looked for.

@@ -31,6 +31,10 @@ pub(super) struct Home {
 impl Home {
     const PROFILE: &'static str = "piv1";
 
+    pub(super) const fn new(slot: Slot, (pin, touch): (PinPolicy, TouchPolicy)) -> Self {
+        Self { slot, pin, touch }
+    }
+
     /// What is noted of it at enrolment.
     pub(super) fn profile(self) -> String {
         let Self { slot, pin, touch } = self;
@@ -96,6 +100,11 @@ impl Key {
         self.with_key(|session, slot| session.agree(slot, point))
     }
 
+    /// The same with whatever point, and whatever the card says to it.
+    pub(super) fn try_agree(&self, point: &EcPoint) -> Result<Key256, Failure> {
+        self.attended(self.home(), &mut |session, slot| session.agree(slot, point))
+    }
+
     /// The signature, in DER, of what has this digest.
     pub(super) fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Failure> {
         self.with_key(|session, slot| session.sign(slot, digest).map(|signature| signature.to_vec()))
@@ -109,7 +118,8 @@ impl Key {
         let home = self.home();
         match self.attended(home, &mut operation) {
             Err(Failure::Refused {
-                status: Status::WRONG_DATA | Status::NO_KEY | Status::NOT_FOUND, ..
+                status: Status::WRONG_DATA | Status::NO_KEY | Status::NOT_FOUND | Status::SECURITY,
+                ..
             }) if self.find()? != home => self.attended(self.home(), &mut operation),
             done => done,
         }

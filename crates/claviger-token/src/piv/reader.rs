@@ -19,8 +19,10 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    fn connect(context: &pcsc::Context, reader: &CString) -> Result<Self, pcsc::Error> {
-        let card = context.connect(reader, pcsc::ShareMode::Shared, pcsc::Protocols::ANY)?;
+    fn connect(context: &pcsc::Context, reader: &CString) -> Result<Self, Failure> {
+        let card = context
+            .connect(reader, pcsc::ShareMode::Shared, pcsc::Protocols::ANY)
+            .map_err(|error| Failure::Pcsc { call: "SCardConnect", error })?;
         Ok(Self { card: Some(card), context: Some(context.clone()), process: process::id(), spoiled: false })
     }
 
@@ -117,20 +119,11 @@ pub(super) fn present() -> Result<Present, Failure> {
 
 /// The YubiKey in this reader, if there is a card, and it is one, and its PIV application is there.
 fn look(context: &pcsc::Context, reader: &CString) -> Result<Option<Plugged>, Failure> {
-    use pcsc::Error as E;
-
     let mut handle = match Handle::connect(context, reader) {
         Ok(handle) => handle,
         // An empty reader, or one whose card was just pulled.
-        Err(
-            E::NoSmartcard
-            | E::RemovedCard
-            | E::UnknownReader
-            | E::ReaderUnavailable
-            | E::UnpoweredCard
-            | E::UnresponsiveCard,
-        ) => return Ok(None),
-        Err(error) => return Err(Failure::Pcsc { call: "SCardConnect", error }),
+        Err(failure) if failure.is_loss_of_card() => return Ok(None),
+        Err(failure) => return Err(failure),
     };
     let mut seen = Seen::default();
     let known = handle.transact(|transaction| {
@@ -154,6 +147,7 @@ fn look(context: &pcsc::Context, reader: &CString) -> Result<Option<Plugged>, Fa
             Ok(Some(Plugged { handle, seen, reader, firmware, serial }))
         }
         Ok(None) => Ok(None),
+        Err(failure) if failure.is_loss_of_card() => Ok(None),
         Err(failure) => Err(failure),
     }
 }

@@ -59,7 +59,7 @@ fn functions(token: &PivToken, report: &mut SelfTestReport) -> Result<(), TokenE
 fn off_the_curve(token: &PivToken, report: &mut SelfTestReport) -> Result<(), TokenError> {
     let EcPoint { x, mut y } = token.key.point;
     y.iter_mut().rev().take(1).for_each(|byte| *byte ^= 1);
-    match token.key.agree(&EcPoint { x, y }) {
+    match token.key.try_agree(&EcPoint { x, y }) {
         Ok(_) => {
             Err(refused("it agrees with a point that is not on the curve, which gives the private key away"))
         }

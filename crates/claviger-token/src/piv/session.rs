@@ -106,7 +106,8 @@ impl<'a> Session<'a> {
         });
         asked.map_err(|unanswered| match unanswered {
             Unanswered::Transport(error) => Failure::Pcsc { call: "SCardTransmit", error },
-            Unanswered::Nonsense => Failure::Nonsense { command: command.name },
+            Unanswered::Cut => Failure::Pcsc { call: "SCardTransmit", error: pcsc::Error::CommDataLost },
+            Unanswered::Endless => Failure::Nonsense { command: command.name },
         })
     }
 

@@ -53,7 +53,7 @@ fn child() {
 }
 
 /// With the module in a process of its own.
-fn lab(instance: &Instance) -> Lab<'_> {
+pub(crate) fn lab(instance: &Instance) -> Lab<'_> {
     Lab::hosted(instance).0
 }
 
@@ -394,7 +394,7 @@ pub(crate) fn a_killed_process_costs_one_error(lab: &Lab<'_>) {
     assert_eq!(hosted.pin.asked(), asked + 1, "one login for all that is on the token");
 }
 
-fn kill(id: u32) {
+pub(crate) fn kill(id: u32) {
     let killed = Command::new("kill").args(["-KILL", &id.to_string()]).status().unwrap();
     assert!(killed.success());
     // Until the kernel has closed its end, a request could still be written.

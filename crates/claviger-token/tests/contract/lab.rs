@@ -149,7 +149,7 @@ impl<'a> Lab<'a> {
     /// How many keys of this class are on the token. A card is asked past the driver, and by its own status words.
     pub(crate) fn count(&self, class: ObjectClass) -> usize {
         match (self.instance.provider(), class) {
-            (Provider::YubiKey, ObjectClass::PRIVATE_KEY) => crate::piv::occupied(self.instance).len(),
+            (Provider::YubiKey, ObjectClass::PRIVATE_KEY) => crate::piv::occupied(self.instance),
             (Provider::YubiKey, _) => 0,
             _ => objects(&self.beside(), class).len(),
         }

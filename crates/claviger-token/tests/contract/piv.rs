@@ -1,6 +1,22 @@
 //! YubiKeys behind the PIV driver, virtual ones in readers of a real pcscd: the contract of all tokens, and what only cards
 //! have.
 
+mod admin;
+mod cost;
+mod faults;
+mod firmware;
+mod hands;
+mod hosted;
+mod loss;
+mod management;
+mod modules;
+mod others;
+mod pins;
+mod several;
+mod slots;
+mod touch;
+
+use hands::Hands;
 use softhsm_fixtures::Instance;
 
 contract! { yubikey = YubiKey {
@@ -33,52 +49,108 @@ contract! { yubikey = YubiKey {
     signer_shares_a_login: signers::a_signer_and_a_key_share_a_login;
     signer_survives_logout: signers::a_signer_survives_logout;
     pulled_and_put_back: loss::a_token_is_pulled_and_put_back;
+    tries: piv::pins::the_tries_are_told_before_each;
+    right_pin: piv::pins::the_right_one_makes_up_for_wrong_ones;
+    impossible_pin: piv::pins::a_pin_of_no_length_spends_no_try;
+    pin_policies: piv::pins::each_use_asks_where_the_policy_says_so;
+    pin_on_its_way: piv::pins::a_pin_that_was_on_its_way_is_not_given_again;
+    admin_changes_pins: piv::admin::who_knows_them_changes_them;
+    admin_counts: piv::admin::wrong_ones_are_counted_and_locked_ones_not_asked_for;
+    admin_new_pin: piv::admin::a_new_one_that_cannot_be_spends_nothing;
+    admin_puk_on_its_way: piv::admin::a_puk_that_was_on_its_way_is_tried_once;
+    admin_older_card: piv::admin::an_older_card_tells_less;
+    no_touch: piv::touch::one_that_does_not_come_costs_nothing_else;
+    touch_is_told_first: piv::touch::it_is_told_before_the_card_waits;
+    touches_are_told: piv::touch::it_is_told_as_often_as_it_is_wanted;
+    cached_touch: piv::touch::a_cached_one_is_lost_with_the_pin;
+    occupied_slots: piv::slots::an_occupied_one_is_never_overwritten;
+    free_slots: piv::slots::the_first_free_one_is_taken;
+    slots_of_others: piv::slots::those_of_others_are_refused;
+    full_card: piv::slots::a_full_card_says_so;
+    overwritten_slots: piv::slots::an_overwritten_one_is_used_again;
+    existing_keys: piv::slots::what_is_there_is_taken_as_it_is;
+    failed_enrolment: piv::slots::what_does_not_pass_is_taken_away("5.4.3");
+    failed_enrolment_on_5_7: piv::slots::what_does_not_pass_is_taken_away("5.7.1");
+    management_tdes: piv::management::a_makers_key(("3des", "5.4.3", "3DES"));
+    management_aes128: piv::management::a_makers_key(("aes128", "5.4.3", "AES-128"));
+    management_aes192: piv::management::a_makers_key(("aes192", "5.7.1", "AES-192"));
+    management_aes256: piv::management::a_makers_key(("aes256", "5.7.1", "AES-256"));
+    management_of_its_own: piv::management::another_is_asked_for;
+    management_behind_the_pin: piv::management::one_behind_the_pin_is_found_there;
+    management_with_touch: piv::management::one_that_wants_a_touch_is_told;
+    management_of_older_card: piv::management::an_older_card_does_not_tell;
+    firmware_5_2: piv::firmware::keys_live_on_it("5.2.4");
+    firmware_5_4: piv::firmware::keys_live_on_it("5.4.3");
+    firmware_5_7: piv::firmware::keys_live_on_it("5.7.1");
+    attestation_5_2: piv::firmware::what_it_attests_is_verified("5.2.4");
+    attestation_5_4: piv::firmware::what_it_attests_is_verified("5.4.3");
+    attestation_5_7: piv::firmware::what_it_attests_is_verified("5.7.1");
+    older_card: piv::firmware::an_older_card_shows_a_key_by_its_certificate;
+    several: piv::several::a_key_is_found_on_whichever_it_is;
+    one_of_several_pulled: piv::several::one_is_pulled_while_the_other_works;
+    reset: piv::loss::reset_by_another_program;
+    pulled_in_the_middle: piv::loss::pulled_in_the_middle;
+    service: piv::loss::the_service_stops_and_starts;
+    another_key: piv::loss::another_key_in_its_slot;
+    moved: piv::loss::it_is_found_where_it_was_moved;
+    logins_of_others: piv::others::nobody_loses_a_login;
+    other_application: piv::others::another_application_is_put_back;
+    held: piv::others::one_that_has_it_alone_is_named;
+    cost: piv::cost::an_unwrap_is_one_command;
+    cost_of_opening: piv::cost::opening_is_a_few;
+    ykcs11: piv::modules::yubicos_opens_it;
+    ykcs11_siblings: piv::modules::yubicos_finds_siblings;
+    opensc: piv::modules::openscs_opens_it;
+    faults_of_all_commands: piv::faults::no_command_is_left_out;
+    faults_in_use: piv::faults::in_use;
+    faults_in_a_login: piv::faults::in_a_login;
+    faults_in_opening: piv::faults::in_opening;
+    faults_in_a_self_test: piv::faults::in_a_self_test;
+    faults_in_enrolment: piv::faults::in_enrolment;
+    faults_of_garbled_answers_in_enrolment: piv::faults::of_garbled_answers_in_enrolment;
+    faults_in_a_signers_enrolment: piv::faults::in_a_signers_enrolment;
+    faults_in_destruction: piv::faults::in_destruction;
+    faults_in_changes_of_pins: piv::faults::in_changes_of_pins;
+    faults_of_the_service_in_use: piv::faults::of_the_service_in_use;
+    faults_of_the_service_in_opening: piv::faults::of_the_service_in_opening;
+    faults_of_the_service_in_enrolment: piv::faults::of_the_service_in_enrolment;
+    faults_by_pulling: piv::faults::pulled;
 } }
 
-/// The card past the driver, shared with it.
-fn beside(instance: &Instance) -> pcsc::Card {
-    let context = pcsc::Context::establish(pcsc::Scope::System).unwrap();
-    let readers = context.list_readers_owned().unwrap();
-    let serial = instance.yubikey(0).serial();
-    let wanted = readers.iter().find_map(|reader| {
-        let card = context.connect(reader, pcsc::ShareMode::Shared, pcsc::Protocols::ANY).ok()?;
-        (answer(&card, &[0, 0xf8, 0, 0, 0]) == [&serial.to_be_bytes()[..], &[0x90, 0]].concat())
-            .then_some(card)
-    });
-    wanted.unwrap()
-}
-
-fn answer(card: &pcsc::Card, command: &[u8]) -> Vec<u8> {
-    let mut buffer = [0; 258];
-    card.transmit(command, &mut buffer).unwrap().to_vec()
-}
+contract! { hosted_yubikey = YubiKey by crate::hosted::lab {
+    preference: kek::the_preferred_scheme_is(EcdhEsA256Kw);
+    round_trip: wrapping::round_trip(EcdhEsA256Kw);
+    changed_blobs: wrapping::changed_blobs_are_corrupt(EcdhEsA256Kw);
+    not_its_own: wrapping::foreign_is_not_mine(EcdhEsA256Kw);
+    threads: wrapping::threads_do_not_disturb_each_other(EcdhEsA256Kw);
+    destroy: kek::a_destroyed_key_is_gone(EcdhEsA256Kw);
+    wrong_pin: access::a_wrong_pin_is_tried_once;
+    absent_token: access::an_absent_token_names_those_present;
+    missing_key: access::a_missing_key_is_named;
+    two_keys_one_login: access::a_second_key_asks_for_no_second_pin;
+    survives_logout: loss::logout(EcdhEsA256Kw);
+    siblings: siblings::a_sibling_is_found_without_a_second_pin;
+    missing_sibling: siblings::a_sibling_that_is_not_there_is_missing;
+    new_sibling: siblings::a_sibling_is_made_without_a_second_pin;
+    destroyed_sibling: siblings::a_destroyed_sibling_is_gone_and_the_other_stays;
+    signer: signers::what_is_signed_verifies;
+    pulled_and_put_back: loss::a_token_is_pulled_and_put_back;
+    tries: piv::pins::the_tries_are_told_before_each;
+    pin_on_its_way: piv::pins::a_pin_that_was_on_its_way_is_not_given_again;
+    cached_touch: piv::touch::a_cached_one_is_lost_with_the_pin;
+    held: piv::others::one_that_has_it_alone_is_named;
+    service: piv::loss::the_service_stops_and_starts;
+    killed: piv::hosted::a_killed_process_costs_one_error;
+    attendant: piv::hosted::whoever_attends_is_reached;
+    pin_at_each_use: piv::hosted::each_use_asks;
+} }
 
 /// Another program resets the card, as many do when they end.
 pub(crate) fn reset(instance: &Instance) {
-    beside(instance).disconnect(pcsc::Disposition::ResetCard).map_err(|(_, error)| error).unwrap();
+    Hands::on(&instance.yubikey(0)).reset();
 }
 
-/// The slots that have a key that is used, as the card tells it: before firmware 5.7 keys are overwritten, and marked.
-pub(crate) fn occupied(instance: &Instance) -> Vec<u8> {
-    let card = beside(instance);
-    let slots = [0x9a, 0x9c, 0x9d, 0x9e].into_iter().chain(0x82..=0x95);
-    let has = |slot: &u8| {
-        answer(&card, &[0, 0xf7, 0, *slot, 0]).ends_with(&[0x90, 0])
-            && !certificate(&card, *slot).windows(6).any(|text| text == b"unused")
-    };
-    let occupied = slots.filter(has).collect();
-    card.disconnect(pcsc::Disposition::LeaveCard).map_err(|(_, error)| error).unwrap();
-    occupied
-}
-
-/// The beginning of the object that holds a slot's certificate.
-fn certificate(card: &pcsc::Card, slot: u8) -> Vec<u8> {
-    let object = match slot {
-        0x9a => 0x05,
-        0x9c => 0x0a,
-        0x9d => 0x0b,
-        0x9e => 0x01,
-        retired => 0x0d + (retired - 0x82),
-    };
-    answer(card, &[0, 0xcb, 0x3f, 0xff, 5, 0x5c, 3, 0x5f, 0xc1, object, 0])
+/// How many slots have a key that is used, as the card tells it.
+pub(crate) fn occupied(instance: &Instance) -> usize {
+    Hands::on(&instance.yubikey(0)).occupied().len()
 }

@@ -1,6 +1,7 @@
 //! A certificate as far as attestation needs it (RFC 5280), and signatures under its key.
 
 use super::{AttestationError, Link};
+use crate::piv::{PinPolicy, TouchPolicy};
 use crate::software::check_point;
 use claviger_types::EcPoint;
 use der::{
@@ -140,6 +141,12 @@ impl Certificate {
     pub(super) fn extension(&self, id: ObjectIdentifier) -> Option<&[u8]> {
         let extension = self.tbs.extensions()?.iter().find(|extension| extension.extn_id == id)?;
         Some(extension.extn_value.as_bytes())
+    }
+
+    /// When the key of a statement wants PIN and touch.
+    pub(super) fn policies(&self) -> Option<(PinPolicy, TouchPolicy)> {
+        let &[pin, touch] = self.extension(id::POLICIES)? else { return None };
+        Some((PinPolicy::from_byte(pin)?, TouchPolicy::from_byte(touch)?))
     }
 
     fn decoded_extension<'a, T: Decode<'a, Error = der::Error>>(

@@ -1,0 +1,133 @@
+//! The card's PIN: how many tries are told, and that none is spent twice.
+
+use super::hands::{FIRST_PIN, Hands, Heard, Person, attended, kek, lab_of};
+use crate::lab::{CONTEXT, Lab, fresh, key};
+use claviger_token::{Access, Kek, PinFile, PinTries, TokenError};
+use claviger_types::OsEntropy;
+use softhsm_fixtures::{At, CardAction};
+use std::{fs, os::unix::fs::OpenOptionsExt as _, sync::Arc};
+
+const WRONG: &str = "654321";
+
+fn tries(lab: &Lab<'_>) -> (PinTries, Option<u8>) {
+    let token = lab.driver.list().unwrap().remove(0);
+    (token.tries, token.details.tries_left)
+}
+
+pub(crate) fn the_tries_are_told_before_each(lab: &Lab<'_>) {
+    let (lab, yubikey, right) = attended(lab);
+    let made = kek(&lab, None, "once", "never");
+    Hands::on(&yubikey).reset();
+    let wrong = Person::with(WRONG, None);
+    let guess = || lab_of(&lab, &yubikey, &wrong).open(&made).map(drop);
+    for (left, tries_told) in [(3, PinTries::Normal), (2, PinTries::Low)] {
+        let outcome = guess();
+        let Err(TokenError::PinIncorrect { tries_left }) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(tries_left, Some(left - 1));
+        assert_eq!(wrong.heard(), [Heard::Pin { left: Some(left), tries: tries_told }]);
+    }
+    assert_eq!(tries(&lab), (PinTries::Final, Some(1)));
+
+    // A source that nobody sits before.
+    let path = lab.instance.home().join("wrong");
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(&path);
+    std::io::Write::write_all(&mut file.unwrap(), b"654321\n").unwrap();
+    let access = Access::new(Arc::new(PinFile::new(path)), Arc::new(OsEntropy));
+    let outcome = Lab { access, ..lab_of(&lab, &yubikey, &wrong) }.open(&made).map(drop);
+    let Err(TokenError::PinUnavailable { reason }) = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("one try left"), "{reason}");
+    assert_eq!(tries(&lab), (PinTries::Final, Some(1)), "the file spent it");
+
+    let outcome = guess();
+    assert!(matches!(outcome, Err(TokenError::PinLocked)), "{outcome:?}");
+    assert_eq!(wrong.heard(), [Heard::Pin { left: Some(1), tries: PinTries::Final }]);
+    assert_eq!(tries(&lab), (PinTries::Locked, Some(0)));
+    right.heard();
+    let outcome = lab.open(&made).map(drop);
+    assert!(matches!(outcome, Err(TokenError::PinLocked)), "{outcome:?}");
+    assert_eq!(right.heard(), [], "asked for what cannot be tried");
+}
+
+pub(crate) fn the_right_one_makes_up_for_wrong_ones(lab: &Lab<'_>) {
+    let (lab, yubikey, right) = attended(lab);
+    let made = kek(&lab, None, "once", "never");
+    let wrong = lab_of(&lab, &yubikey, &Person::with(WRONG, None));
+    right.heard();
+    for _ in 0..2 {
+        Hands::on(&yubikey).reset();
+        for _ in 0..2 {
+            assert!(matches!(wrong.open(&made), Err(TokenError::PinIncorrect { .. })));
+        }
+        lab.open(&made).unwrap();
+        assert_eq!(right.heard(), [Heard::Pin { left: Some(1), tries: PinTries::Final }]);
+    }
+    assert_eq!(tries(&lab), (PinTries::Normal, Some(3)));
+}
+
+/// What no card can have as its PIN is not shown to it.
+pub(crate) fn a_pin_of_no_length_spends_no_try(lab: &Lab<'_>) {
+    let (lab, yubikey, _) = attended(lab);
+    let made = kek(&lab, None, "once", "never");
+    Hands::on(&yubikey).reset();
+    for impossible in ["", "123456789"] {
+        let outcome = lab_of(&lab, &yubikey, &Person::with(impossible, None)).open(&made);
+        assert!(matches!(outcome, Err(TokenError::PinIncorrect { tries_left: None })), "{outcome:?}");
+    }
+    assert_eq!(tries(&lab), (PinTries::Normal, Some(3)));
+}
+
+pub(crate) fn each_use_asks_where_the_policy_says_so(lab: &Lab<'_>) {
+    let (lab, _, person) = attended(lab);
+    let made = kek(&lab, None, "always", "never");
+    let cek = fresh();
+    let wrapped = made.wrap(&cek, CONTEXT).unwrap();
+    let opened = lab.open(&made).unwrap();
+    person.heard();
+    for token in [&made, &opened, &made] {
+        assert!(key(token, &wrapped).same_as(&cek));
+        assert_eq!(person.heard(), [FIRST_PIN]);
+    }
+    let never = kek(&lab, None, "never", "never");
+    assert_eq!(person.heard(), []);
+    let wrapped = never.wrap(&cek, CONTEXT).unwrap();
+    Hands::on(&lab.instance.yubikey(0)).reset();
+    assert!(key(&lab.open(&never).unwrap(), &wrapped).same_as(&cek));
+    assert_eq!(person.heard(), []);
+}
+
+/// Whether a PIN that was on its way cost a try, nobody knows until the card tells its tries again.
+pub(crate) fn a_pin_that_was_on_its_way_is_not_given_again(lab: &Lab<'_>) {
+    let (lab, yubikey, right) = attended(lab);
+    let made = kek(&lab, None, "once", "never");
+    let cek = fresh();
+    let wrapped = made.wrap(&cek, CONTEXT).unwrap();
+    let wrong = Person::with(WRONG, None);
+    // While the login stands, it is not asked for.
+    let guessing = lab_of(&lab, &yubikey, &wrong).open(&made).unwrap();
+    let cut = |token: &Arc<dyn Kek>, action| {
+        Hands::on(&yubikey).reset();
+        // The first asks for the tries.
+        yubikey.inject(0x20, At::Nth(2), action);
+        let outcome = token.unwrap(&wrapped, CONTEXT);
+        let Err(TokenError::PinUnavailable { reason }) = outcome else { panic!("{outcome:?}") };
+        assert!(reason.contains("went away"), "{reason}");
+        yubikey.clear();
+        yubikey.insert();
+    };
+    right.heard();
+    for action in [CardAction::Remove, CardAction::RemoveAfter] {
+        cut(&made, action);
+        assert_eq!(right.heard(), [FIRST_PIN]);
+        assert!(key(&made, &wrapped).same_as(&cek));
+        assert_eq!(right.heard(), [FIRST_PIN]);
+    }
+    cut(&guessing, CardAction::RemoveAfter);
+    assert_eq!(wrong.heard(), [FIRST_PIN]);
+    for _ in 0..3 {
+        let outcome = guessing.unwrap(&wrapped, CONTEXT);
+        assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{outcome:?}");
+        assert_eq!(wrong.heard(), [], "asked once more");
+    }
+    assert_eq!(tries(&lab), (PinTries::Low, Some(2)));
+}
