@@ -233,7 +233,11 @@ pub enum TokenError {
 }
 
 fn tries_text(tries_left: Option<u8>) -> String {
-    tries_left.map_or_else(String::new, |tries| format!("; {tries} tries left"))
+    match tries_left {
+        None => String::new(),
+        Some(1) => "; 1 try left".to_owned(),
+        Some(tries) => format!("; {tries} tries left"),
+    }
 }
 
 fn present_text(present: &[String]) -> String {

@@ -161,7 +161,7 @@ fn parsed(
         return Ok(ManagementKey { algorithm, key, touch });
     }
     let reason = format!(
-        "what was given has {} bytes; the card's is an {} key of {}",
+        "what was given has {} bytes; the card's is one for {}, of {}",
         key.len(),
         algorithm.name(),
         algorithm.key_bytes()
