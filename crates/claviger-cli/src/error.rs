@@ -266,7 +266,9 @@ impl CliError {
                 LegacyError::Key(_) | LegacyError::TooLarge | LegacyError::Name { .. } => ErrorClass::Usage,
                 _ => ErrorClass::Damaged,
             },
-            Self::NoTokenYet { .. } | Self::NoYubiKey { .. } | Self::NoneToMake { .. } => ErrorClass::TokenAbsent,
+            Self::NoTokenYet { .. } | Self::NoYubiKey { .. } | Self::NoneToMake { .. } => {
+                ErrorClass::TokenAbsent
+            }
             Self::Api(error) => error.class(),
         }
     }

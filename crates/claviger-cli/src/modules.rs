@@ -208,10 +208,8 @@ pub(crate) fn find(option: Option<&Path>, uri: &Uri, context: &Context) -> Resul
     match (fitting.pop(), fitting.is_empty()) {
         (Some(found), true) => Ok(found),
         (None, _) => {
-            let absent = || TokenError::TokenAbsent {
-                uri: uri.of_token().to_string(),
-                present: shown(&others),
-            };
+            let absent =
+                || TokenError::TokenAbsent { uri: uri.of_token().to_string(), present: shown(&others) };
             Err(unseen(uri, &ways, context)?.unwrap_or_else(absent).into())
         }
         (Some(found), false) => {

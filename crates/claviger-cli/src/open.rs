@@ -177,7 +177,14 @@ pub(crate) fn token_of(
             Err(error) if is_absent(&error) => {
                 first_error.get_or_insert(error);
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                if let Some(absent) = &first_error {
+                    // Otherwise nothing would say which token's PIN is wrong.
+                    let uri: Uri = entry.uri.parse()?;
+                    report::warning(&format!("{}; went on with `{}`", first_line(absent), uri.of_token()));
+                }
+                return Err(error);
+            }
         }
     }
     if let Some(opened) = retired {

@@ -42,6 +42,6 @@ fn json_errors_carry_code_class_message_and_help() {
     let json: serde_json::Value = serde_json::from_str(&as_json(&error)).unwrap();
     assert_eq!(json["error"]["code"], 5);
     assert_eq!(json["error"]["class"], "locked");
-    assert_eq!(json["error"]["message"], "the PIN is wrong; 1 tries left");
+    assert_eq!(json["error"]["message"], "the PIN is wrong; 1 try left");
     assert!(json["error"]["help"].as_str().unwrap().contains("locks the token"));
 }

@@ -65,7 +65,9 @@ pub(super) fn help(error: &TokenError) -> &'static str {
             "`claviger verify` names what is damaged; a copy of the store from before has the right bytes"
         }
         TokenError::TokenFull => {
-            "remove what is not needed from the token with its own tool, and run it again"
+            "former master keys of this vault take up room: `claviger token recipients` lists them, and `claviger token retire \
+             RECIPIENT --destroy` makes room (rotate master --destroy-old leaves none). Remove what else is not needed with the \
+             token's own tool (a YubiKey's, since firmware 5.7: ykman piv keys delete SLOT)"
         }
         TokenError::AnchorUnusable { .. } => {
             "somebody else wrote there: where you know the vault's head to be right, `claviger trust --head DIGEST` sets the \
@@ -82,8 +84,8 @@ pub(super) fn help(error: &TokenError) -> &'static str {
             "pull it, put it back, and run this again; if it stays, `claviger token doctor` looks for the cause"
         }
         TokenError::SlotOccupied { .. } => {
-            "take a free one with --slot, or the key that is there with --existing; one that nobody needs is removed with: \
-             ykman piv keys delete SLOT"
+            "take a free one with --slot, or the key that is there with --existing; one that nobody needs is removed, \
+             since firmware 5.7, with: ykman piv keys delete SLOT"
         }
         TokenError::SlotUnusable { .. } => "leave --existing out, or take another slot with --slot",
         TokenError::ManagementKeyIncorrect => {

@@ -83,7 +83,15 @@ pub(super) fn slot_daemon_trouble() -> &'static str {
 /// pcscd, which is started by whoever connects.
 pub(super) fn card_daemon(checks: &mut Checks, environment: &Environment) -> bool {
     const NAME: &str = "pcscd";
-    let socket = &card_service(environment.get(CARD_SERVICE_VARIABLE));
+    let named = environment.get(CARD_SERVICE_VARIABLE);
+    let is_named = named.is_some();
+    let socket = &card_service(named);
+    if !socket.exists() && is_named {
+        let detail =
+            format!("nothing is at {}, where {CARD_SERVICE_VARIABLE} says that it listens", socket.display());
+        checks.fail(NAME, ABSENT, detail, format!("unset {CARD_SERVICE_VARIABLE}, or start pcscd there"));
+        return false;
+    }
     if !socket.exists() {
         let help = "sudo apt-get install pcscd; sudo systemctl start pcscd.socket";
         checks.fail(NAME, ABSENT, "it does not run", help);

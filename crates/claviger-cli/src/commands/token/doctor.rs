@@ -70,7 +70,10 @@ pub(super) fn doctor(args: &DoctorArgs, context: &Context) -> Result<(), CliErro
 /// Every module that is installed. One that does not answer is nobody's trouble as long as another has a token.
 fn everywhere(checks: &mut Checks, context: &Context) {
     let installed = modules::installed();
-    let own = modules::to_search(None, None, context).unwrap_or_default().into_iter().filter(|way| *way == Way::Piv);
+    let own = modules::to_search(None, None, context)
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|way| *way == Way::Piv);
     let mut tokens = Vec::new();
     checks.lenient(true);
     for way in own.chain(installed.iter().cloned().map(Way::Module)) {

@@ -15,7 +15,7 @@ use crate::{
     report,
 };
 use claviger_gate::{Api, ApiError, RecipientInfo, RecipientState, Retire, RotateMaster};
-use claviger_token::{KeyDescription, TokenError, Uri};
+use claviger_token::{KeyDescription, TokenError, Uri, piv::policies};
 use claviger_types::{RecipientId, Scheme};
 use claviger_vault::{Anchor as _, VaultError, answer_challenge};
 use serde_json::json;
@@ -200,7 +200,9 @@ pub(crate) fn tell_of_yubikey(found: &Found, id: RecipientId, context: &Context)
         }
         // What was asked for is done.
         Err(error) => {
-            report::warning(&format!("what the YubiKey proves of its new key was not seen: {error}; later: claviger token info"));
+            report::warning(&format!(
+                "what the YubiKey proves of its new key was not seen: {error}; later: claviger token info"
+            ));
             return Ok(());
         }
     };
@@ -245,9 +247,14 @@ pub(crate) fn add(
     context: &Context,
 ) -> Result<(RecipientId, claviger_gate::JobReport), CliError> {
     let config = context.config()?;
+    let services = services(api)?;
+    // Before anybody has to touch anything; what a key that is there wants shows only then.
+    let asked = wanted.piv.touch_policy.as_deref().and_then(|policy| policy.parse().ok());
+    yubikey::not_too_many_touches(asked, services)?;
     let keys = NewKeys::make(found, uri.pin_file.clone(), wanted, context)?;
     let description = keys.description()?;
-    yubikey::not_too_many_touches(&description, services(api)?)?;
+    let touch = policies(&description.profile).map(|(_, touch)| touch);
+    yubikey::not_too_many_touches(touch, services)?;
     clear_left_over(api, found, &keys, context)?;
     is_new(api, &description)?;
     let proposal = api.propose(&description, keys.pinned_signer())?;

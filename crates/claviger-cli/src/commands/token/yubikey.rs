@@ -10,11 +10,10 @@ use crate::{
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use claviger_gate::ApiError;
 use claviger_token::{
-    KeyDescription, PivKek, TokenError, Uri,
+    PivKek, TokenError, Uri,
     piv::{
         PinPolicy, PivKeyInfo, Slot, TouchPolicy,
         attestation::{self, Attested},
-        policies,
     },
 };
 use claviger_types::RecipientId;
@@ -125,9 +124,8 @@ impl YubiKeyArgs {
 }
 
 /// Refuses a key that wants a touch at each use where there would be too many, as at each rotation of the master key.
-pub(crate) fn not_too_many_touches(key: &KeyDescription, services: usize) -> Result<(), CliError> {
-    let Some((_, TouchPolicy::Always)) = policies(&key.profile) else { return Ok(()) };
-    if services <= MOST_TOUCHES {
+pub(crate) fn not_too_many_touches(touch: Option<TouchPolicy>, services: usize) -> Result<(), CliError> {
+    if touch != Some(TouchPolicy::Always) || services <= MOST_TOUCHES {
         return Ok(());
     }
     Err(CliError::usage(
