@@ -32,7 +32,8 @@ pub(crate) fn piv_tool(world: &World, key: &YubiKey, arguments: &[&str]) -> Stri
 /// Has the maker's tool make a key in a slot, as before there was any vault.
 #[track_caller]
 pub(crate) fn generate(world: &World, key: &YubiKey, slot: &str) {
-    let how = ["-m", MAKERS_KEY, "-a", "ECCP256", "--pin-policy", "ONCE", "--touch-policy", "NEVER", slot, "-"];
+    let how =
+        ["-m", MAKERS_KEY, "-a", "ECCP256", "--pin-policy", "ONCE", "--touch-policy", "NEVER", slot, "-"];
     ykman(world, key, &[&["keys", "generate"], &how[..]].concat());
 }
 

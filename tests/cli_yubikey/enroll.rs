@@ -75,7 +75,9 @@ fn what_is_in_a_slot_is_never_overwritten() {
         let stderr = mixed.enroll(&["--slot", slot]).fails(
             9,
             &[
-                &format!("slot {slot} has a key already, and nothing is overwritten; free are: 82 and 18 more"),
+                &format!(
+                    "slot {slot} has a key already, and nothing is overwritten; free are: 82 and 18 more"
+                ),
                 "help: take a free one with --slot, or the key that is there with --existing",
                 "ykman piv keys delete",
             ],
@@ -140,13 +142,23 @@ fn a_touch_for_each_of_many_services_is_refused() {
     let done = mixed.enroll(&["--touch-policy", "always"]).ok();
     assert!(done.text().contains("50 services"), "{}", done.text());
     let before = card::slots(&mixed.world, &key);
+    key.reset_counts();
     mixed.run(&["set", "one/more", "--stdin"]).stdin("value").ok();
     let stderr = mixed.enroll(&["--again", "--touch-policy", "always"]).fails(
         2,
         &["the vault has 51 services", "help: take --touch-policy cached; always is for at most 50 services"],
     );
     silent(&stderr);
-    // The key that was made for it is gone: its slot is taken by the next.
+    assert_eq!((key.counts().get(&MAKE), key.touches()), (None, 0), "refused before anything is made");
+    // One that is there already says so itself, and stays.
+    let how = ["-m", card::MAKERS_KEY, "-a", "ECCP256", "--touch-policy", "ALWAYS", "84", "-"];
+    card::ykman(&mixed.world, &key, &[&["keys", "generate"], &how[..]].concat());
+    key.reset_counts();
+    mixed.enroll(&["--again", "--slot", "84", "--existing"]).fails(2, &["the vault has 51 services"]);
+    let now = card::slots(&mixed.world, &key);
+    assert!(now.contains(&"84".to_owned()), "{now:?}");
+    // Only a signer was made and unmade for it.
+    assert!(key.counts().get(&MAKE).is_none_or(|made| *made <= 2), "{:?}", key.counts());
     mixed.enroll(&["--again", "--touch-policy", "cached", "--slot", "82"]).ok();
     assert!(!before.contains(&"82".to_owned()), "{before:?}");
     let states = mixed.run(&["token", "recipients", "--json"]).ok().json();
@@ -163,10 +175,7 @@ fn the_master_key_moves_to_a_yubikey() {
     assert!(said(&done).contains("destroyed"), "{}", done.text());
     assert_eq!(mixed.world.get("svc"), VALUE.as_bytes());
     let info = mixed.world.line("token info --json").ok().json();
-    assert_eq!(
-        (&info["serial"], &info["yubikey"]["touch_policy"]),
-        (&json!("11111111"), &json!("cached"))
-    );
+    assert_eq!((&info["serial"], &info["yubikey"]["touch_policy"]), (&json!("11111111"), &json!("cached")));
 }
 
 #[test]

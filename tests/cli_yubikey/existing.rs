@@ -43,7 +43,11 @@ fn the_owners_key_opens_the_vault() {
     // Once more it is the same recipient.
     let stderr = enroll(&world, &key, &["--again"]).fails(
         2,
-        &["the key in slot 9d of `YubiKey PIV #22222222` is known to the vault: recipient ", ", active", "it opens the vault"],
+        &[
+            "the key in slot 9d of `YubiKey PIV #22222222` is known to the vault: recipient ",
+            ", active",
+            "it opens the vault",
+        ],
     );
     silent(&stderr);
     assert_eq!(public(&world, &key, "9d"), before);
@@ -64,9 +68,10 @@ fn whatever_fails_the_key_stays() {
             .run(["token", "enroll", "--token", &plain, "--existing", "--slot", "84"])
             .fails(5, &["the PIN is wrong"]);
         // In the self-test, and when the signer is made after it.
-        for (ins, action) in
-            [(0x87, softhsm_fixtures::CardAction::Flip(40)), (0xdb, softhsm_fixtures::CardAction::Status(0x6a84))]
-        {
+        for (ins, action) in [
+            (0x87, softhsm_fixtures::CardAction::Flip(40)),
+            (0xdb, softhsm_fixtures::CardAction::Status(0x6a84)),
+        ] {
             key.inject(ins, softhsm_fixtures::At::Every, action);
             let outcome = enroll(&world, &key, &["--slot", "84"]).outcome();
             assert_ne!(outcome.code, Some(0), "{}", outcome.stderr);
@@ -96,10 +101,15 @@ fn one_that_was_brought_there_is_refused() {
     key.reset_counts();
     let stderr = enroll(&world, &key, &[]).fails(
         1,
-        &["slot 9d has no key that can be the vault's", "may be copies of it elsewhere", "help: leave --existing out"],
+        &[
+            "slot 9d has no key that can be the vault's",
+            "may be copies of it elsewhere",
+            "help: leave --existing out",
+        ],
     );
     silent(&stderr);
-    enroll(&world, &key, &["--slot", "85"]).fails(1, &["slot 85 has no key that can be the vault's: it is empty"]);
+    enroll(&world, &key, &["--slot", "85"])
+        .fails(1, &["slot 85 has no key that can be the vault's: it is empty"]);
     let counts = key.counts();
     assert!(DESTROYING.iter().all(|ins| !counts.contains_key(ins)), "{counts:x?}");
     assert_eq!(public(&world, &key, "9d"), before);
@@ -134,7 +144,15 @@ fn a_vault_begins_with_the_owners_key() {
     let config = other.home().join("absent/claviger.toml");
     let blocked = other.file("absent", "");
     let outcome = other
-        .run(["init", "--token", world.uri(), "--accept-loss", "--existing", "--config", config.to_str().unwrap()])
+        .run([
+            "init",
+            "--token",
+            world.uri(),
+            "--accept-loss",
+            "--existing",
+            "--config",
+            config.to_str().unwrap(),
+        ])
         .outcome();
     assert_ne!(outcome.code, Some(0), "{}", outcome.stderr);
     drop(blocked);

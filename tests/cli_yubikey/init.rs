@@ -24,9 +24,10 @@ fn nothing_made(world: &World, keys: usize) {
 #[test]
 fn of_two_one_is_named() {
     let world = two();
-    let stderr = world
-        .line("init --yubikey --accept-loss")
-        .fails(2, &["more than one YubiKey is plugged in: 11111111, 22222222", "help: say which with --serial N"]);
+    let stderr = world.line("init --yubikey --accept-loss").fails(
+        2,
+        &["more than one YubiKey is plugged in: 11111111, 22222222", "help: say which with --serial N"],
+    );
     silent(&stderr);
     let stderr = world
         .line("init --yubikey --serial 33333333 --accept-loss")
@@ -58,7 +59,11 @@ fn a_lone_one_is_nobodys_default() {
     let world = two();
     let stderr = world.run(["init", "--token", world.uri()]).fails(
         2,
-        &["whether a vault under one YubiKey alone is meant", "help: name a second token with --backup", "--accept-loss"],
+        &[
+            "whether a vault under one YubiKey alone is meant",
+            "help: name a second token with --backup",
+            "--accept-loss",
+        ],
     );
     silent(&stderr);
     // The second one must be another one.
@@ -184,7 +189,8 @@ fn another_token_takes_none_of_that() {
 fn a_failed_one_leaves_no_key() {
     let world = World::on(Provider::YubiKey);
     let key = world.token().yubikey(0);
-    let wrong = given(&world, "init --yubikey --accept-loss --pin-fd 3", &[NEW_PIN]).fails(5, &["the PIN is wrong"]);
+    let wrong =
+        given(&world, "init --yubikey --accept-loss --pin-fd 3", &[NEW_PIN]).fails(5, &["the PIN is wrong"]);
     silent(&wrong);
     assert_eq!(card::tries(&world, &key), 2);
     assert!(!world.config().exists() && !world.store().exists());
