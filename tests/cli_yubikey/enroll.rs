@@ -150,6 +150,9 @@ fn a_touch_for_each_of_many_services_is_refused() {
     );
     silent(&stderr);
     assert_eq!((key.counts().get(&MAKE), key.touches()), (None, 0), "refused before anything is made");
+    // Nor does the one that was taken become the master key, by which all would be opened.
+    let uri = uri(&mixed.world, &key);
+    mixed.run(&["rotate", "master", "--token", &uri]).fails(2, &["the vault has 51 services"]);
     // One that is there already says so itself, and stays.
     let how = ["-m", card::MAKERS_KEY, "-a", "ECCP256", "--touch-policy", "ALWAYS", "84", "-"];
     card::ykman(&mixed.world, &key, &[&["keys", "generate"], &how[..]].concat());

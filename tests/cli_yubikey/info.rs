@@ -62,10 +62,10 @@ fn an_attestation_is_proven_by_a_root_that_is_named() {
     let own = world.token().yubikey(0).attestation_root();
     modules(&world, &root(&own));
     let made = world.run(["init", "--token", world.uri(), "--accept-loss"]).ok();
-    let word = "made in this YubiKey and nowhere else, by the word of CN=claviger test PIV root";
-    assert!(made.stderr.contains(&format!("`YubiKey PIV #11111111`, {word}")), "{}", made.stderr);
+    let proof = "made in this YubiKey and nowhere else, by the word of CN=claviger test PIV root";
+    assert!(made.stderr.contains(&format!("`YubiKey PIV #11111111`, {proof}")), "{}", made.stderr);
     let shown = world.line("token info").ok();
-    assert!(shown.text().contains(&format!("attestation   {word}")), "{}", shown.text());
+    assert!(shown.text().contains(&format!("attestation   {proof}")), "{}", shown.text());
     let attested = world.line("token info --json").ok().json()["yubikey"]["attestation"].clone();
     assert_eq!(
         (&attested["proven"], &attested["serial"], &attested["firmware"]),

@@ -16,7 +16,7 @@ fn replug(key: &YubiKey) {
 
 /// Spends a try of the PIN.
 fn spend(world: &World, key: &YubiKey) {
-    let wrong: String = WRONG.bytes().map(|byte| format!("{byte:02X}")).collect();
+    let wrong = WRONG.bytes().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat();
     assert_eq!(card::statuses(world, key, &[format!("0020008008{wrong}")])[0] & 0xfff0, 0x63c0);
 }
 
@@ -110,7 +110,7 @@ fn pin_and_puk_are_changed_at_a_terminal() {
     let (code, screen) = terminal.ends();
     assert_eq!(code, Some(5), "{screen}");
     assert!(screen.contains("the two answers differ"), "{screen}");
-    given(&world, &format!("init --yubikey --accept-loss --pin-fd 3"), &[PIN]).ok();
+    given(&world, "init --yubikey --accept-loss --pin-fd 3", &[PIN]).ok();
 }
 
 #[test]

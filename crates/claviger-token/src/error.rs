@@ -242,7 +242,7 @@ fn tries_text(tries_left: Option<u8>) -> String {
 
 fn present_text(present: &[String]) -> String {
     if present.is_empty() {
-        "; the module shows no initialised token".to_owned()
+        "; none is there that is ready for use".to_owned()
     } else {
         format!("; there are: {}", present.join(", "))
     }

@@ -73,6 +73,27 @@ pub(super) fn help(error: &TokenError) -> &'static str {
             "somebody else wrote there: where you know the vault's head to be right, `claviger trust --head DIGEST` sets the \
              anchor anew"
         }
+        TokenError::ModuleUnusable { .. } => {
+            "check module-path in the token's URI, or --module; `claviger token doctor` says what is wrong with it, and which \
+             modules are installed"
+        }
+        TokenError::Refused { .. } | TokenError::NoScheme { .. } => {
+            "use another token or module; this one cannot keep a master key to itself"
+        }
+        TokenError::ModuleCrashed { .. } => {
+            "run it again: the module is started anew. If it happens again, the fault is in the token's module: see whether \
+             its vendor has a newer one"
+        }
+        TokenError::HostUnusable { .. } => {
+            "see what `modules.toml` says of the module: its environment, and what its sandbox lets it do"
+        }
+        error => with_card(error),
+    }
+}
+
+/// The same of cards, and of what is common to all.
+fn with_card(error: &TokenError) -> &'static str {
+    match error {
         TokenError::CardServiceDown => {
             "install it and start it: sudo apt-get install pcscd; sudo systemctl start pcscd.socket. `claviger token doctor` \
              looks further"
@@ -106,20 +127,6 @@ pub(super) fn help(error: &TokenError) -> &'static str {
              makes the YubiKey usable for others"
         }
         TokenError::TouchTimeout => "run it again and touch the token when it blinks",
-        TokenError::ModuleUnusable { .. } => {
-            "check module-path in the token's URI, or --module; `claviger token doctor` says what is wrong with it, and which \
-             modules are installed"
-        }
-        TokenError::Refused { .. } | TokenError::NoScheme { .. } => {
-            "use another token or module; this one cannot keep a master key to itself"
-        }
-        TokenError::ModuleCrashed { .. } => {
-            "run it again: the module is started anew. If it happens again, the fault is in the token's module: see whether \
-             its vendor has a newer one"
-        }
-        TokenError::HostUnusable { .. } => {
-            "see what `modules.toml` says of the module: its environment, and what its sandbox lets it do"
-        }
         _ => {
             "`claviger token doctor` looks for the usual causes; if the token was pulled, put it back and try again"
         }

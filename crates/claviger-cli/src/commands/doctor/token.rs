@@ -67,7 +67,7 @@ pub(crate) fn pins(checks: &mut Checks, found: &Found) -> bool {
             "see that the vault opens by another token, too: claviger token enroll",
         ),
         PinTries::Normal if details.so_pin_is_due => {
-            checks.warn(so, "it is still its maker's, which anybody can look up", how_to_change_so(found))
+            checks.warn(so, "it is still its maker's, which anybody can look up", how_to_change_so(found));
         }
         PinTries::Normal => checks.ok(so, "no wrong one lately"),
         few => checks.warn(so, tries_text(few).replace("PIN", so), "make sure of it before the next try"),

@@ -221,10 +221,10 @@ fn pin_text(found: &Found) -> String {
         (false, true, PinTries::Locked) => format!("LOCKED; set a new one: {}", how_to_unblock(found)),
         (false, true, tries) if token.details.pin_is_due => {
             let why = match token.details.pin_kind {
-                PinKind::Piv => "still its maker's, which everybody knows",
+                PinKind::Piv => "still its maker's, which everybody knows; change it",
                 PinKind::Token => "to be changed",
             };
-            format!("set, {}, and {why}; change it: {}", tries_text(tries), how_to_change(found))
+            format!("set, {}, and {why}: {}", tries_text(tries), how_to_change(found))
         }
         (false, true, tries) => match token.details.tries_left {
             Some(left) if tries != PinTries::Final => format!("set, {left} tries left"),

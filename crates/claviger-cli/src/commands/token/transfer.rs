@@ -1,8 +1,9 @@
 //! `claviger rotate master --token`: the master key moves to another token.
 
 use super::{
-    enroll::{add, is_on},
+    enroll::{add, is_on, services},
     retire::{forget, gone, named, to_be_destroyed},
+    yubikey::not_too_many_touches,
 };
 use crate::{
     args,
@@ -15,6 +16,7 @@ use crate::{
     report,
 };
 use claviger_gate::{KeyFate, RecipientInfo, RecipientState, Retire};
+use claviger_token::piv::policies;
 use claviger_types::Scheme;
 use serde_json::json;
 use std::path::Path;
@@ -65,6 +67,10 @@ pub(crate) fn move_master(
             && is_on(info, &found)
     });
     if let Some(info) = left_over {
+        // By it alone everything is opened to be sealed anew.
+        let entry = config.backup_tokens.iter().find(|entry| entry.recipient == info.id);
+        let touch = entry.and_then(|entry| policies(&entry.profile)).map(|(_, touch)| touch);
+        not_too_many_touches(touch, services(api.as_ref())?)?;
         report::note(&format!(
             "token `{}` opens the vault already, by its key there",
             text::plain(&info.token_label)

@@ -161,10 +161,10 @@ fn prove(
     recipient: RecipientId,
     context: &Context,
 ) -> Result<Proof, CliError> {
-    let Some((statement, attester)) = &info.attestation else {
+    let Some((statement, signer)) = &info.attestation else {
         return Ok(Proof::Unproven("the YubiKey certifies nothing of it".to_owned()));
     };
-    let attested = match attestation::verify(statement, attester, &context.modules()?.attestation_roots()?) {
+    let attested = match attestation::verify(statement, signer, &context.modules()?.attestation_roots()?) {
         Ok(attested) => attested,
         Err(error) => return Ok(Proof::Unproven(error.to_string())),
     };
