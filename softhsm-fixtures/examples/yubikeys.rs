@@ -1,6 +1,6 @@
 //! A command with virtual YubiKeys plugged in: `yubikeys [COUNT] [COMMAND [ARGUMENT]...]`, or a shell.
 //!
-//! Their PIN is 123456, their PUK 12345678. `$YUBIKEYS/key-0/control` and its like are sockets that obey a line each: `remove`,
+//! Their PIN is 123456, their PUK 12345678. `$YUBIKEYS/key-0.control` and its like are sockets that obey a line each: `remove`,
 //! `insert`, `touch never`, `touch auto`, and what else softhsm-fixtures/yubikey/src/control.rs names.
 #![allow(clippy::panic)]
 

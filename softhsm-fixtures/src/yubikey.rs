@@ -7,7 +7,7 @@
 //! - `pcsc`: where clients find pcscd; behind it the proxy, and behind that `pcscd.comm`;
 //! - `pcsc.control`: what the proxy obeys;
 //! - `readers/vpcd`: pcscd's configuration, two readers an entry; `ids`: the processes of proxy and pcscd;
-//! - `key-N`: `serial`, and `control`, which the card obeys.
+//! - `key-N`: `serial` and the root of attestation; `key-N.control`: what the card obeys.
 
 mod faults;
 mod key;
