@@ -97,7 +97,7 @@ fn the_command_is_not_for_people() {
 fn a_file_that_makes_no_sense_says_where() {
     let world = World::new();
     modules(&world, world.token().module(), "proces = \"own\"\n");
-    world.line("list").fails(1, &["modules.toml", "line 3", "unknown field `proces`"]);
+    world.line("list").fails(1, &["modules.toml", "line 3", "unknown field `proces`", "[piv] for YubiKeys"]);
     modules(&world, world.token().module(), "process = \"mine\"\n");
     world.line("list").fails(1, &["unknown variant `mine`"]);
     // What would be said in vain is not taken for said.

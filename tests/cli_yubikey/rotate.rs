@@ -108,3 +108,26 @@ fn when_the_slots_are_full_it_says_what_to_do() {
     is_whole(&world, 1);
     world.line("rotate master").ok();
 }
+
+/// A vault may have grown since its key was made.
+#[test]
+fn touches_are_told_before_they_are_wanted() {
+    let world = crate::empty();
+    world.run(["init", "--token", world.uri(), "--accept-loss", "--touch-policy", "always"]).ok();
+    for service in 0..3 {
+        world.set(&format!("s{service}"), VALUE);
+    }
+    let done = world.line("rotate master").ok();
+    let (before, after) = done.stderr.split_once("one for each of 3 services").unwrap();
+    assert!(after.matches("when it blinks").count() > 3, "{before}|{after}");
+    let service = world.line("rotate service s1").ok();
+    assert!(!service.stderr.contains("one for each"), "{}", service.stderr);
+}
+
+#[test]
+fn only_a_yubikey_asks_for_the_acceptance_of_a_loss() {
+    let world = World::empty();
+    let line = ["init", "--token", world.uri(), "--accept-loss"];
+    world.run(line).fails(2, &["--accept-loss is for a vault under one YubiKey alone", "help: leave it out"]);
+    assert!(!world.config().exists());
+}

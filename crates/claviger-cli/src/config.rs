@@ -5,7 +5,7 @@ mod edit;
 mod module;
 
 pub(crate) use edit::{ConfigFile, Draft as ConfigDraft};
-pub(crate) use module::{Environment, ModulesConfig};
+pub(crate) use module::{Environment, MODULES_FILE, ModulesConfig};
 
 use crate::{
     error::CliError,

@@ -89,6 +89,10 @@ pub(crate) fn help(error: &CliError) -> String {
         CliError::ConfigExists { .. } => {
             "nothing was changed; use that vault, or name another file with --config to make a second one"
         }
+        CliError::ConfigInvalid { path, .. } if path.ends_with(crate::config::MODULES_FILE) => {
+            "correct the file: it has [[module]] for each PKCS#11 module, and [piv] for YubiKeys; docs/tokens.md names what \
+             belongs in them"
+        }
         CliError::ConfigInvalid { .. } => "correct the file; `claviger init --help` names what belongs in it",
         CliError::File { action: "read" | "run", .. } => "check the path and who may read it",
         CliError::File { .. } => "check the path, who may write there, and the space left",

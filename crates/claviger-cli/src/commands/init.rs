@@ -93,8 +93,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
         error => error,
     })?;
     let backup = backup.map(|uri| second_token(uri, &found, context)).transpose()?;
-    if found.way == Way::Piv && backup.is_none() && !args.accept_loss {
-        accept_loss(&found)?;
+    match (found.way == Way::Piv, args.accept_loss) {
+        (true, false) if backup.is_none() => accept_loss(&found)?,
+        (false, true) => {
+            return Err(CliError::usage(
+                "--accept-loss is for a vault under one YubiKey alone",
+                "leave it out; any other token is warned about, and taken",
+            ));
+        }
+        _ => {}
     }
     let (vault, host) = (VaultId::random(&OsEntropy)?, HostConfig::here()?);
     // To a secret key only its own token can wrap: beside another token it must be a pair.

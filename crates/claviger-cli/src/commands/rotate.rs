@@ -10,6 +10,7 @@ use crate::{
     report,
 };
 use claviger_gate::{Due, Erasure, RecipientState, RotateMaster};
+use claviger_token::piv::{TouchPolicy, policies};
 use claviger_types::{Reference, Scheme, ServiceName};
 use serde_json::json;
 use std::str::FromStr;
@@ -227,6 +228,13 @@ fn master(args: &MasterArgs, context: &Context) -> Result<(), CliError> {
         return output::print("the master key is not due\n");
     }
     context.config_file()?.check_writable()?;
+    if let Some((_, TouchPolicy::Always)) = policies(&context.config()?.token.profile) {
+        let services = super::token::enroll::services(api.as_ref())?;
+        report::note(&format!(
+            "the key wants a touch at each use: one for each of {}, and a few more",
+            text::count(services as u64, "service")
+        ));
+    }
     let bar = Bar::new();
     let how =
         RotateMaster { scheme: args.scheme, compromised: args.compromised, destroy_old: args.destroy_old };

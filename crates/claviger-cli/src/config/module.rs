@@ -22,7 +22,7 @@ use std::{
 };
 
 /// Its name, beside the configuration file.
-const FILE: &str = "modules.toml";
+pub(crate) const MODULES_FILE: &str = "modules.toml";
 
 /// What the file says.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -88,7 +88,7 @@ enum Process {
 impl ModulesConfig {
     /// The file beside this configuration, else the machine's, else nothing.
     pub(crate) fn beside(config: Option<&Path>) -> Result<Self, CliError> {
-        let own = config.and_then(Path::parent).map(|directory| directory.join(FILE));
+        let own = config.and_then(Path::parent).map(|directory| directory.join(MODULES_FILE));
         for path in own.into_iter().chain([SYSTEM_MODULES.into()]) {
             // One that cannot be looked at is no reason to do without what it says.
             let absent = path

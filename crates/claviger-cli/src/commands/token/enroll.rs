@@ -184,7 +184,7 @@ fn is_new(api: &dyn Api, key: &KeyDescription) -> Result<(), CliError> {
 }
 
 /// How many services the vault has.
-pub(super) fn services(api: &dyn Api) -> Result<usize, CliError> {
+pub(crate) fn services(api: &dyn Api) -> Result<usize, CliError> {
     let mut names: Vec<_> = api.list(None)?.into_iter().map(|info| info.service).collect();
     names.dedup();
     Ok(names.len())
