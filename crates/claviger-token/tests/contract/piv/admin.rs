@@ -140,3 +140,16 @@ pub(crate) fn an_older_card_tells_less(lab: &Lab<'_>) {
     assert_eq!(right.heard(), [Heard::Pin { left: None, tries: PinTries::Normal }]);
     assert_eq!(hands.give_pin(NEW), 0x9000);
 }
+
+/// Nor when the card then fails to say what it is.
+pub(crate) fn a_wrong_one_is_tried_once_whatever_else_fails(lab: &Lab<'_>) {
+    let yubikey = lab.instance.yubikey(0);
+    for nth in 1..=5 {
+        yubikey.inject(0xfd, At::Nth(nth), CardAction::Status(0x6d00));
+        let outcome = change(lab, PinOwner::User, who(WRONG).as_ref(), NEW);
+        yubikey.clear();
+        assert!(outcome.is_err());
+        assert!(Hands::on(&yubikey).tries(0x80) >= 2, "{nth}: {outcome:?}");
+        assert!(gives(lab, PIN));
+    }
+}

@@ -131,3 +131,34 @@ pub(crate) fn a_pin_that_was_on_its_way_is_not_given_again(lab: &Lab<'_>) {
     }
     assert_eq!(tries(&lab), (PinTries::Low, Some(2)));
 }
+
+/// Whatever else fails around it, a wrong PIN costs one try.
+pub(crate) fn a_wrong_one_is_given_once_whatever_else_fails(lab: &Lab<'_>) {
+    let (lab, yubikey, _) = attended(lab);
+    let made = kek(&lab, None, "once", "never");
+    let wrapped = made.wrap(&fresh(), CONTEXT).unwrap();
+    for ins in [0xfd, 0xf7, 0x87, 0xa4, 0x20] {
+        for nth in 1..=3 {
+            for action in [
+                CardAction::Status(0x6d00),
+                CardAction::After(0x6f00),
+                CardAction::Length(0),
+                CardAction::Reset,
+            ] {
+                // While the login stands, it is not asked for.
+                lab.open(&made).unwrap();
+                let wrong = Person::with(WRONG, None);
+                let guessing = lab_of(&lab, &yubikey, &wrong).open(&made).unwrap();
+                Hands::on(&yubikey).select(&[0xa0, 0, 0, 3, 8]);
+                yubikey.inject(ins, At::Nth(nth), action);
+                let outcome = guessing.unwrap(&wrapped, CONTEXT);
+                yubikey.clear();
+                assert!(
+                    outcome.is_err() && wrong.heard().len() <= 1,
+                    "{ins:02x}, {nth}, {action:?}: {outcome:?}"
+                );
+                assert!(Hands::on(&yubikey).tries(0x80) >= 2, "{ins:02x}, {nth}, {action:?}: {outcome:?}");
+            }
+        }
+    }
+}

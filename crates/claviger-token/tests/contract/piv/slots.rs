@@ -1,6 +1,6 @@
 //! Where keys are made and taken, and that nothing is ever overwritten.
 
-use super::hands::{Hands, P256, P384, Person, attended, enrol, kek, point, slot, wish, with_key};
+use super::hands::{Hands, P256, P384, Person, attended, enrol, kek, point, slot, tool, wish, with_key};
 use crate::lab::{CONTEXT, Lab, fresh, key};
 use claviger_token::{Kek, PivKek, TokenError};
 use claviger_types::{OsEntropy, SignerId};
@@ -122,6 +122,14 @@ pub(crate) fn what_is_there_is_taken_as_it_is(lab: &Lab<'_>) {
     assert!(existing(&lab, None).is_err());
     yubikey.clear();
     assert_eq!(hands.occupied(), before);
+    drop(hands);
+    // One that another program made, with the means of its maker.
+    let make = ["-a", "generate", "-s", "85", "-A", "ECCP256", "--pin-policy=always", "--touch-policy=never"];
+    tool(lab.instance, "yubico-piv-tool", &make);
+    let anothers = existing(&lab, Some("85")).unwrap();
+    assert_eq!(anothers.describe().profile, "piv1 slot=85 pin=always touch=never");
+    let mut hands = Hands::on(&yubikey);
+    let before = hands.occupied();
     let taken = existing(&lab, None).unwrap();
     assert_eq!(hands.occupied(), before);
     assert_eq!(taken.describe().profile, "piv1 slot=9d pin=once touch=cached");
