@@ -3,6 +3,7 @@
 //!     bench_driver [--quick] [--gcm] [MODULE]...
 //!     bench_driver --bare=COUNT
 //!     bench_driver --hop [--quick] [MODULE]...
+//!     bench_driver --piv [--quick]
 //!
 //! One line per measurement, in operations per second:
 //!
@@ -13,11 +14,13 @@
 //! and C_EncryptInit, C_Encrypt; where there is no key wrap, C_DecryptInit, C_Decrypt under RSAES-OAEP. A ratio of 1 is a
 //! driver that costs nothing. `--bare` makes so many bare wraps, then as many unwraps, on SoftHSM, one thread, and prints how
 //! long each took in all. `--hop` takes the driver in a process of its own against the driver in this one, and prints what an
-//! operation takes longer, in microseconds.
+//! operation takes longer, in microseconds. `--piv` takes the PIV driver's unwrap on a virtual YubiKey against a loop of the bare
+//! transaction: begin, GENERAL AUTHENTICATE, end.
 // A measuring program: it calls into C, and stops at the first surprise.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::doc_markdown)]
 
 mod bare;
+mod card;
 
 use bare::Bare;
 use claviger_token::{
@@ -59,7 +62,7 @@ fn main() -> ExitCode {
         serve(socket.into()).unwrap();
         return ExitCode::SUCCESS;
     }
-    let mut options = Options { turns: TURNS, gcm: false, hop: false, bare: None };
+    let mut options = Options { turns: TURNS, gcm: false, hop: false, piv: false, bare: None };
     let mut chosen = Vec::new();
     let arguments: Vec<String> = env::args().skip(1).collect();
     for argument in &arguments {
@@ -67,14 +70,15 @@ fn main() -> ExitCode {
             "--quick" => options.turns = QUICK_TURNS,
             "--gcm" => options.gcm = true,
             "--hop" => options.hop = true,
+            "--piv" => options.piv = true,
             name if name.starts_with("--bare=") => {
                 options.bare = name.trim_start_matches("--bare=").parse().ok();
             }
             name => {
-                let Some(provider) = Provider::ALL.into_iter().find(|provider| provider.name() == name)
-                else {
+                let mut known = Provider::ALL.into_iter().chain([Provider::YubiKey]);
+                let Some(provider) = known.find(|provider| provider.name() == name) else {
                     eprintln!(
-                        "usage: bench_driver [--quick] [--gcm] [--hop] [--bare=COUNT] [softhsm|kryoptic]..."
+                        "usage: bench_driver [--quick] [--gcm] [--hop] [--piv] [--bare=COUNT] [softhsm|kryoptic]..."
                     );
                     return ExitCode::from(2);
                 };
@@ -89,6 +93,8 @@ fn main() -> ExitCode {
     if chosen.is_empty() {
         chosen = if options.bare.is_some() {
             vec![Provider::SoftHsm]
+        } else if options.piv {
+            vec![Provider::YubiKey]
         } else if options.hop || options.gcm {
             vec![Provider::SoftHsm, Provider::Kryoptic]
         } else {
@@ -114,10 +120,14 @@ struct Options {
     turns: usize,
     gcm: bool,
     hop: bool,
+    piv: bool,
     bare: Option<u32>,
 }
 
 fn measure(provider: Provider, pin_file: &Path, options: &Options) {
+    if provider == Provider::YubiKey {
+        return card::measure(provider.name(), pin_file, options);
+    }
     let module = provider.module();
     let driver = Pkcs11Driver::new(ModuleSpec::new(&module));
     let uri: Uri = format!("pkcs11:token={}", softhsm_fixtures::LABEL).parse().unwrap();
@@ -173,15 +183,17 @@ fn measure(provider: Provider, pin_file: &Path, options: &Options) {
             let measured = if scheme.is_symmetric() { operations.len() } else { 1 };
             for (operation, sides) in operations.into_iter().take(measured) {
                 let [driver, loops] = in_turns(threads, options.turns, sides);
-                println!(
-                    "module={} scheme={scheme} op={operation} threads={threads} driver={driver:.0} bare={loops:.0} \
-                     ratio={:.3}",
-                    provider.name(),
-                    driver / loops
-                );
+                report(provider.name(), scheme, operation, threads, driver, loops);
             }
         }
     }
+}
+
+fn report(module: &str, scheme: Scheme, operation: &str, threads: u32, driver: f64, bare: f64) {
+    println!(
+        "module={module} scheme={scheme} op={operation} threads={threads} driver={driver:.0} bare={bare:.0} ratio={:.3}",
+        driver / bare
+    );
 }
 
 /// The same key through a process of its own, and through this one.

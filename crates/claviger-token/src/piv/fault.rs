@@ -20,7 +20,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Whether the way to the card went away under the call, so that it may work once it is set up anew.
-    pub(super) const fn is_loss(&self) -> bool {
+    pub(super) fn is_loss(&self) -> bool {
         use pcsc::Error as E;
 
         self.is_loss_of_card()
@@ -63,13 +63,19 @@ impl Failure {
     }
 
     /// Whether it was the service that went away, which may be just starting again.
-    pub(super) const fn is_loss_of_service(&self) -> bool {
+    pub(super) fn is_loss_of_service(&self) -> bool {
         use pcsc::Error as E;
 
-        matches!(
-            self,
-            Self::Pcsc { error: E::NoService | E::ServiceStopped | E::InvalidHandle | E::Shutdown, .. }
-        )
+        match self {
+            // What somebody may, the service says as it is connected to. Later this is a connection that ended under a question.
+            Self::Pcsc { call, error: E::SecurityViolation } => {
+                ["SCardBeginTransaction", "SCardTransmit"].contains(call)
+            }
+            Self::Pcsc { error, .. } => {
+                matches!(error, E::NoService | E::ServiceStopped | E::InvalidHandle | E::Shutdown)
+            }
+            _ => false,
+        }
     }
 
     /// Whether the card is there, and somebody else reset it.

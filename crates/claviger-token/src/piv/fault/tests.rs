@@ -17,13 +17,10 @@ fn the_caller_is_told_what_to_do() {
 
 #[test]
 fn what_a_second_connection_would_not_mend_is_no_loss() {
-    for error in [
-        pcsc::Error::SharingViolation,
-        pcsc::Error::ProtoMismatch,
-        pcsc::Error::NoMemory,
-        pcsc::Error::SecurityViolation,
-    ] {
+    for error in [pcsc::Error::SharingViolation, pcsc::Error::ProtoMismatch, pcsc::Error::NoMemory] {
         assert!(!Failure::Pcsc { call: "SCardTransmit", error }.is_loss(), "{error}");
     }
+    let denied = |call| Failure::Pcsc { call, error: pcsc::Error::SecurityViolation };
+    assert!(!denied("SCardConnect").is_loss() && denied("SCardTransmit").is_loss_of_service());
     assert!(!Failure::Refused { command: "VERIFY", status: Status::SECURITY }.is_loss());
 }

@@ -131,7 +131,7 @@ pub(crate) fn in_use(lab: &Lab<'_>) {
     let bench = Bench::on(lab, USUAL);
     let mut wrong = Vec::new();
     for work in [Work::Unwrap, Work::Sign, Work::UnwrapTouched] {
-        wrong.extend(answers(&bench, work, &statuses(&ALL, &ALL), 5));
+        wrong.extend(answers(&bench, work, &statuses(&ALL, &ALL), 7));
         wrong.extend(answers(&bench, work, &GARBLED, 3));
     }
     none(&wrong);
@@ -154,7 +154,7 @@ pub(crate) fn in_opening(lab: &Lab<'_>) {
 
 pub(crate) fn in_a_self_test(lab: &Lab<'_>) {
     let bench = Bench::on(lab, USUAL);
-    none(&answers(&bench, Work::SelfTest, &statuses(&SOME, &FEW), 5));
+    none(&answers(&bench, Work::SelfTest, &statuses(&SOME, &FEW), 7));
 }
 
 pub(crate) fn in_enrolment(lab: &Lab<'_>) {
@@ -194,7 +194,7 @@ pub(crate) fn of_the_service_in_use(lab: &Lab<'_>) {
 
 pub(crate) fn of_the_service_in_opening(lab: &Lab<'_>) {
     let bench = Bench::on(lab, USUAL);
-    let mut wrong = calls(&bench, Work::Open, &CODES, false, 11);
+    let mut wrong = calls(&bench, Work::Open, &CODES, false, 13);
     wrong.extend(calls(&bench, Work::UnwrapAnew, &FEW_CODES, false, 5));
     none(&wrong);
 }
