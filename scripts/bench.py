@@ -84,6 +84,16 @@ def hop(quick: bool) -> list[Row]:
     return rows
 
 
+def piv(quick: bool) -> list[Row]:
+    """The driver's unwrap by a YubiKey, a virtual one, against its bare transaction."""
+    rows = []
+    for line in example("claviger-token", "bench_driver", "--piv", *(["--quick"] if quick else [])):
+        ours, bare = float(line["driver"]), float(line["bare"])
+        what = f"driver's {line['op']} against the bare transaction: virtual YubiKey, {line['scheme']}"
+        rows.append(at_least(what, f"{ours:,.0f} / {bare:,.0f} per s", ours / bare, 0.9))
+    return rows
+
+
 def envelope(quick: bool) -> list[Row]:
     """Seal and open of one credential against openssl's cipher on as many bytes."""
     rows = []
@@ -197,7 +207,7 @@ def scale(quick: bool) -> list[Row]:
     return rows
 
 
-SECTIONS = {"driver": driver, "hop": hop, "envelope": envelope, "processes": processes, "import": imports, "rotation": rotation, "scale": scale}
+SECTIONS = {"driver": driver, "hop": hop, "piv": piv, "envelope": envelope, "processes": processes, "import": imports, "rotation": rotation, "scale": scale}
 
 
 def table(rows: list[Row]) -> str:
