@@ -1,5 +1,8 @@
 //! `claviger init`.
 
+mod unfinished;
+
+use self::unfinished::{NewAnchor, NewDirectories, NewStore};
 use crate::{
     args,
     commands::token::{self, enroll, yubikey::YubiKeyArgs},
@@ -13,10 +16,9 @@ use crate::{
     prompt, report,
 };
 use claviger_gate::ApiError;
-use claviger_store::StoreError;
 use claviger_token::{SelfTestReport, TokenError, Uri};
 use claviger_types::{Digest, OsEntropy, RecipientId, Scheme, VaultId};
-use claviger_vault::{MemoryHost, TokenAnchor, Vault, VaultError};
+use claviger_vault::{MemoryHost, Vault, VaultError};
 use serde_json::json;
 use std::{
     env, fs,
@@ -245,91 +247,6 @@ fn check(config: &Config, keys: &NewKeys, context: &Context) -> Result<(), CliEr
     let vault = Vault::open(open::parts(config, opened, context)?)?;
     open::gate(vault, config, context)?.status()?;
     Ok(())
-}
-
-/// A store that goes away again unless it is kept.
-struct NewStore {
-    url: String,
-    kept: bool,
-}
-
-impl NewStore {
-    fn create(url: &str) -> Result<Self, CliError> {
-        claviger_store::create_url(url).map_err(|error| match error {
-            StoreError::Exists { location } => CliError::StoreExists { location },
-            error => error.into(),
-        })?;
-        Ok(Self { url: url.to_owned(), kept: false })
-    }
-
-    fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for NewStore {
-    fn drop(&mut self) {
-        if self.kept {
-            return;
-        }
-        if let Err(error) = remove(&self.url) {
-            report::warning(&format!("the unfinished store {} stayed behind: {error}", self.url));
-        }
-    }
-}
-
-/// Removes the files of a SQLite store that nobody has open.
-fn remove(url: &str) -> std::io::Result<()> {
-    for file in claviger_store::sqlite_files(url).map_err(std::io::Error::other)? {
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// An anchor on a token that goes away again unless it is kept.
-struct NewAnchor(Option<TokenAnchor>);
-
-impl NewAnchor {
-    fn of(plan: &Plan, keys: &NewKeys, context: &Context) -> Result<Self, CliError> {
-        if !keys.keeps_anchors {
-            return Ok(Self(None));
-        }
-        let token = keys.token()?;
-        Ok(Self(Some(open::token_anchor(plan.vault, plan.host.id, token.as_ref(), context)?)))
-    }
-
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for NewAnchor {
-    fn drop(&mut self) {
-        if self.0.as_ref().is_some_and(|anchor| anchor.remove().is_err()) {
-            report::warning("an anchor of the vault that was not made stayed on the token; it is harmless");
-        }
-    }
-}
-
-/// Directories that bear the new vault's id, and go away again unless they are kept.
-struct NewDirectories(Vec<PathBuf>);
-
-impl NewDirectories {
-    fn keep(mut self) {
-        self.0.clear();
-    }
-}
-
-impl Drop for NewDirectories {
-    fn drop(&mut self) {
-        for directory in &self.0 {
-            // What was never made need not go away.
-            let _ = fs::remove_dir_all(directory);
-        }
-    }
 }
 
 fn report(
