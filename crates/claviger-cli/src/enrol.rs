@@ -6,7 +6,8 @@ use crate::{
     context::Context,
     error::CliError,
     modules::Found,
-    open, report,
+    open::{self, PinOf},
+    report,
 };
 use claviger_token::{Access, Kek, KeyDescription, NewKek, PivKek, SelfTestReport, Signer, TokenError, Uri};
 use claviger_types::{OsEntropy, RecipientId, Scheme, SignerId};
@@ -30,11 +31,13 @@ pub(crate) struct Wanted {
     pub(crate) schemes: Schemes,
     /// What only a YubiKey is asked.
     pub(crate) piv: PivKek,
+    /// Whose PIN one is that was given in passing.
+    pub(crate) pin: PinOf,
 }
 
 impl From<Schemes> for Wanted {
     fn from(schemes: Schemes) -> Self {
-        Self { schemes, piv: PivKek::default() }
+        Self { schemes, piv: PivKek::default(), pin: PinOf::TheTokenMeant }
     }
 }
 
@@ -60,7 +63,7 @@ impl NewKeys {
         context: &Context,
     ) -> Result<Self, CliError> {
         let uri = Uri { pin_file: pin_file.clone(), ..found.uri() };
-        let access = open::access(&uri, context);
+        let access = open::access_as(&uri, wanted.pin, context);
         let (key, self_test) = generate(found, &uri, &access, wanted)?;
         // A card's key has its public half for a name.
         let recipient = key.describe().recipient;

@@ -132,6 +132,16 @@ pub(crate) fn record(
 pub(crate) struct Opened {
     pub(crate) token: Arc<dyn Kek>,
     pub(crate) entry: TokenConfig,
+    pub(crate) pin: PinOf,
+}
+
+/// For which token a PIN that was given in passing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PinOf {
+    /// This one.
+    TheTokenMeant,
+    /// Another: on this one it would spend a try.
+    AStandIn,
 }
 
 /// The key that opens the vault, on its token, logged in.
@@ -153,7 +163,14 @@ pub(crate) fn token_of(
     let mut entries = std::iter::once(&config.token).chain(&config.backup_tokens);
     let wanted = |entry: &&TokenConfig| without != Some(entry.recipient);
     for entry in entries.by_ref().filter(wanted) {
-        match open_entry(entry, context).or_else(|error| successor(entry, context, store, error)) {
+        // Whoever leaves the first out on purpose means the next one's PIN.
+        let whose = if entry.recipient == config.token.recipient || without.is_some() {
+            PinOf::TheTokenMeant
+        } else {
+            PinOf::AStandIn
+        };
+        let open = |entry: &TokenConfig| open_entry_as(entry, whose, context);
+        match open(entry).or_else(|error| successor(entry, &open, store, error)) {
             Ok(opened) if !has_a_key(&opened, &named) => {
                 retired.get_or_insert(opened);
             }
@@ -231,7 +248,7 @@ pub(crate) fn is_key_missing(error: &CliError) -> bool {
 
 fn successor(
     entry: &TokenConfig,
-    context: &Context,
+    open: &dyn Fn(&TokenConfig) -> Result<Opened, CliError>,
     store: &dyn Store,
     error: CliError,
 ) -> Result<Opened, CliError> {
@@ -240,7 +257,7 @@ fn successor(
     }
     // Only a hint: whether it is a recipient is shown by the vault key that it opens, which is pinned.
     for (recipient, scheme) in Vault::recipients_in(store)? {
-        match open_entry(&renamed(entry, recipient, scheme)?, context) {
+        match open(&renamed(entry, recipient, scheme)?) {
             Err(other) if is_key_missing(&other) => {}
             outcome => return outcome,
         }
@@ -256,6 +273,10 @@ fn renamed(entry: &TokenConfig, recipient: RecipientId, scheme: Scheme) -> Resul
 }
 
 pub(crate) fn open_entry(entry: &TokenConfig, context: &Context) -> Result<Opened, CliError> {
+    open_entry_as(entry, PinOf::TheTokenMeant, context)
+}
+
+fn open_entry_as(entry: &TokenConfig, whose: PinOf, context: &Context) -> Result<Opened, CliError> {
     let uri: Uri = entry.uri.parse()?;
     let Some(way) = Way::of(&uri) else {
         return Err(TokenError::Uri {
@@ -269,16 +290,25 @@ pub(crate) fn open_entry(entry: &TokenConfig, context: &Context) -> Result<Opene
     let turn = pin::unattended(&uri, context.pin_fd()).then(|| context.paths().token_lock());
     let _turn = turn.transpose()?.and_then(|lock| turns::take(&lock));
     tracing::info!(%way, scheme = %entry.scheme, "opening the token");
-    let access = access(&uri, context);
+    let access = access_as(&uri, whose, context);
     let driver = context.driver(&way)?;
     let token = driver.open(&uri, &access, entry.recipient, entry.scheme, &entry.profile)?;
     tracing::info!(recipient = %entry.recipient, "logged in");
-    Ok(Opened { token, entry: entry.clone() })
+    Ok(Opened { token, entry: entry.clone(), pin: whose })
 }
 
 /// By which a token is reached.
 pub(crate) fn access(uri: &Uri, context: &Context) -> Access {
-    Access::new(pin::sources(uri, context.pin_fd()), Arc::new(OsEntropy)).attended(context.attendant())
+    access_as(uri, PinOf::TheTokenMeant, context)
+}
+
+/// The same where it may be another than the one that whoever gave a PIN had in mind.
+pub(crate) fn access_as(uri: &Uri, whose: PinOf, context: &Context) -> Access {
+    let sources = match whose {
+        PinOf::TheTokenMeant => pin::sources(uri, context.pin_fd()),
+        PinOf::AStandIn => pin::sources_of_stand_in(uri, context.pin_fd()),
+    };
+    Access::new(sources, Arc::new(OsEntropy)).attended(context.attendant())
 }
 
 /// What the vault is made of.
@@ -344,7 +374,7 @@ pub(crate) fn token_anchor(
 
 fn host(config: &Config, opened: &Opened, context: &Context) -> Result<ConfigHost, CliError> {
     let uri: Uri = opened.entry.uri.parse()?;
-    let (access, signer) = (access(&uri, context), opened.entry.signer);
+    let (access, signer) = (access_as(&uri, opened.pin, context), opened.entry.signer);
     let driver = Way::of(&uri).map(|way| context.driver(&way)).transpose()?;
     // The token stays logged in as long as its signer may be asked for, so that no second PIN is.
     let token = Arc::clone(&opened.token);

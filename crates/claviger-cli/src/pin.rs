@@ -30,6 +30,32 @@ pub(crate) fn sources(uri: &Uri, fd: Option<u32>) -> Arc<dyn PinSource> {
     Arc::new(PinChain::new(sources))
 }
 
+/// The same of a token that stands in for another one, or comes second: a PIN that was given in passing is the other's, and would
+/// spend a try here.
+pub(crate) fn sources_of_stand_in(uri: &Uri, fd: Option<u32>) -> Arc<dyn PinSource> {
+    let mut sources: Vec<Box<dyn PinSource>> = Vec::new();
+    if let Some(file) = &uri.pin_file {
+        sources.push(Box::new(PinFile::new(file.clone())));
+    }
+    sources.push(Box::new(Person(PinOwner::User)));
+    if fd.is_some() || PinCredential::from_environment().is_some() {
+        sources.push(Box::new(Anothers));
+    }
+    Arc::new(PinChain::new(sources))
+}
+
+/// A PIN that is not this token's.
+struct Anothers;
+
+impl PinSource for Anothers {
+    fn pin(&self, _: &PinPrompt) -> Result<Pin, TokenError> {
+        Err(unavailable(
+            "the PIN of --pin-fd, or the service's, is the first token's and is not tried on another; name this one's with \
+             pin-source=file:PATH in its URI",
+        ))
+    }
+}
+
 /// Whether a PIN can be had without asking anybody.
 pub(crate) fn unattended(uri: &Uri, fd: Option<u32>) -> bool {
     fd.is_some() || uri.pin_file.is_some() || PinCredential::from_environment().is_some()

@@ -151,6 +151,7 @@ const fn class_of_token(error: &TokenError) -> ErrorClass {
         | TokenError::KeyMissing { .. }
         | TokenError::ModuleUnusable { .. }
         | TokenError::CardServiceDown
+        | TokenError::CardServiceDenied
         | TokenError::CardHeld { .. } => ErrorClass::TokenAbsent,
         TokenError::AmbiguousUri { .. } | TokenError::Uri { .. } | TokenError::LabelUnusable { .. } => {
             ErrorClass::Usage

@@ -197,6 +197,15 @@ pub enum TokenError {
         /// Why not.
         reason: Cow<'static, str>,
     },
+    /// The card cannot say what is in its slots, so that a key could be made over another, or another one destroyed.
+    #[error("firmware {firmware} does not tell what is in a slot, so no key is made or destroyed on it")]
+    FirmwareTooOld {
+        /// Its version.
+        firmware: String,
+    },
+    /// Whoever keeps the smart-card service lets this user not reach it.
+    #[error("the smart-card service (pcscd) does not let this user reach cards")]
+    CardServiceDenied,
     /// The card refused its management key.
     #[error("the card's management key is wrong")]
     ManagementKeyIncorrect,

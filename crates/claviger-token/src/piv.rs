@@ -20,6 +20,7 @@ mod culprits;
 mod enrol;
 mod fault;
 mod find;
+mod history;
 mod info;
 mod key;
 mod login;
@@ -55,6 +56,12 @@ use std::{fmt, sync::Arc};
 /// When a key asks for its PIN and a touch, as the profile that was noted at enrolment says; `None` where it is no PIV key's.
 pub fn policies(profile: &str) -> Option<(PinPolicy, TouchPolicy)> {
     Home::parse(profile).map(|home| (home.pin, home.touch))
+}
+
+/// Whether a key was there before it became a vault's, as the profile that was noted at enrolment says. Such a key is not
+/// destroyed by this driver.
+pub fn is_taken(profile: &str) -> bool {
+    token::is_taken(profile)
 }
 
 /// Whether these bytes are what a card may say of a slot's key, of a PIN, a certificate of a key on P-256, a profile, and an
@@ -164,7 +171,8 @@ impl Driver for PivDriver {
         let is = |point: &EcPoint| token::recipient(point) == recipient;
         let key = Self::find(uri, access, Home::parse(profile), &recipient, &is)?;
         key.log_in()?;
-        Ok(Arc::new(PivToken::new(key, Arc::clone(&access.entropy))))
+        let token = PivToken::new(key, Arc::clone(&access.entropy));
+        Ok(Arc::new(if is_taken(profile) { token.taken() } else { token }))
     }
 
     fn generate_signer(
@@ -174,7 +182,13 @@ impl Driver for PivDriver {
         _: SignerId,
         _: &str,
     ) -> Result<Arc<dyn Signer>, TokenError> {
-        Ok(Arc::new(signer::generate(&Self::card(uri, access)?, access.entropy.as_ref())?))
+        match signer::generate(&Self::card(uri, access)?, access.entropy.as_ref()) {
+            Ok(signer) => Ok(Arc::new(signer)),
+            Err(error @ TokenError::FirmwareTooOld { .. }) => {
+                Err(TokenError::NoScheme { tried: vec![format!("ES256: {error}")] })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn open_signer(&self, uri: &Uri, access: &Access, id: SignerId) -> Result<Arc<dyn Signer>, TokenError> {

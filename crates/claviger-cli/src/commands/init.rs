@@ -11,7 +11,7 @@ use crate::{
     enrol::{NewKeys, Schemes, Wanted},
     error::CliError,
     modules::{self, Found, Way},
-    open,
+    open::{self, PinOf},
     output::{self, text},
     prompt, report,
 };
@@ -109,7 +109,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
     // To a secret key only its own token can wrap: beside another token it must be a pair.
     let preferred = if backup.is_some() { Schemes::Pairs } else { Schemes::Any };
     let wanted =
-        Wanted { schemes: args.scheme.map_or(preferred, Schemes::One), piv: args.yubikey.wish(&found)? };
+        Wanted { piv: args.yubikey.wish(&found)?, ..args.scheme.map_or(preferred, Schemes::One).into() };
     let plan = Plan { vault, host, uri, wanted, store, found };
     let made = make(&plan, &path, context)?;
     let backup = backup.map(|(uri, found)| enrol_second(&uri, &found, context)).transpose()?;
@@ -123,6 +123,13 @@ fn second_token(uri: Uri, first: &Found, context: &Context) -> Result<(Uri, Foun
         return Err(CliError::usage(
             "--backup names the token that the vault is made on",
             "name another one: `claviger token list` shows them",
+        ));
+    }
+    // Now, and not when the vault is made and the second token still to be enrolled.
+    if uri.pin_file.is_none() && !second.token.pin_pad && !prompt::possible() {
+        return Err(CliError::usage(
+            "the second token's PIN cannot be asked for without a terminal",
+            "say where it is, in the URI that --backup names: pin-source=file:PATH",
         ));
     }
     Ok((uri, second))
@@ -154,7 +161,8 @@ fn accept_loss(found: &Found) -> Result<(), CliError> {
 /// Has the second token open the vault, too. The vault stays if that fails: the same is done again by `token enroll`.
 fn enrol_second(uri: &Uri, found: &Found, context: &Context) -> Result<RecipientId, CliError> {
     let done = context.open_as_owner().and_then(|api| {
-        let (id, _) = enroll::add(api.as_ref(), found, uri, &Schemes::Pairs.into(), context)?;
+        let wanted = Wanted { pin: PinOf::AStandIn, ..Schemes::Pairs.into() };
+        let (id, _) = enroll::add(api.as_ref(), found, uri, &wanted, context)?;
         enroll::tell_of_yubikey(found, id, context)?;
         Ok(id)
     });
@@ -225,7 +233,8 @@ fn found_vault(plan: &Plan, keys: &NewKeys, anchor: PathBuf, context: &Context) 
         audit: AuditConfig { public_key: *public_key.point(), durability: Durability::default() },
     };
     let store = claviger_store::open_url(&plan.store)?;
-    let opened = open::Opened { token: keys.token()?, entry: config.token.clone() };
+    let opened =
+        open::Opened { token: keys.token()?, entry: config.token.clone(), pin: PinOf::TheTokenMeant };
     let mut parts = open::assemble_joining(&config, store, &opened);
     parts.host = Arc::new(
         MemoryHost::new(config.host.id, Vec::new()).named(&config.host.name).with_signers(keys.signers()),
@@ -243,7 +252,8 @@ fn found_vault(plan: &Plan, keys: &NewKeys, anchor: PathBuf, context: &Context) 
 }
 
 fn check(config: &Config, keys: &NewKeys, context: &Context) -> Result<(), CliError> {
-    let opened = open::Opened { token: keys.token()?, entry: config.token.clone() };
+    let opened =
+        open::Opened { token: keys.token()?, entry: config.token.clone(), pin: PinOf::TheTokenMeant };
     let vault = Vault::open(open::parts(config, opened, context)?)?;
     open::gate(vault, config, context)?.status()?;
     Ok(())

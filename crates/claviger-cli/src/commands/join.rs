@@ -6,7 +6,8 @@ use crate::{
     config::{AuditConfig, Config, HostConfig, SignerConfig, TokenConfig},
     context::Context,
     error::CliError,
-    modules, open,
+    modules,
+    open::{self, PinOf},
     output::{self, text},
 };
 use claviger_token::Uri;
@@ -131,7 +132,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         audit: AuditConfig { public_key: point(x, y), durability: crate::config::Durability::default() },
     };
     // The vault must open before anything is written; there is no anchor yet, and what is found becomes the first.
-    let opened = open::Opened { token, entry: config.token.clone() };
+    let opened = open::Opened { token, entry: config.token.clone(), pin: PinOf::TheTokenMeant };
     let seen = {
         let store = claviger_store::open_url(&config.store)?;
         let mut parts = open::assemble_joining(&config, store, &opened);

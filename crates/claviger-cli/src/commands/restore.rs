@@ -5,7 +5,8 @@ use crate::{
     config::{AuditConfig, Config, HostConfig, TokenConfig},
     context::Context,
     error::CliError,
-    modules, open,
+    modules,
+    open::{self, PinOf},
     output::{self, jobs, text},
     progress::Bar,
     report,
@@ -146,7 +147,7 @@ fn elsewhere(args: &Args, context: &Context) -> Result<(), CliError> {
                     anchor: false,
                     signer: None,
                 };
-                opened = Some(open::Opened { token, entry });
+                opened = Some(open::Opened { token, entry, pin: PinOf::TheTokenMeant });
                 break;
             }
             Err(TokenError::KeyMissing { .. }) => {}

@@ -98,6 +98,14 @@ fn with_card(error: &TokenError) -> &'static str {
             "install it and start it: sudo apt-get install pcscd; sudo systemctl start pcscd.socket. `claviger token doctor` \
              looks further"
         }
+        TokenError::CardServiceDenied => {
+            "polkit lets whoever sits at the machine reach cards, and nobody over SSH or in a service; a rule in \
+             /etc/polkit-1/rules.d changes that: docs/yubikey.md has one"
+        }
+        TokenError::FirmwareTooOld { .. } => {
+            "make the key with its maker's tool, and a certificate beside it, and take it: claviger token enroll --yubikey --slot \
+             9d --existing"
+        }
         TokenError::CardHeld { .. } => {
             "end that program, or have it share the card, and run this again; nothing was ended by this one"
         }

@@ -5,15 +5,15 @@ use super::{
     card::{self, Again, Card},
     fault::Failure,
     find, info, login,
-    session::{Firmware, PIN, PUK, PinState, padded},
+    session::{Firmware, PIN, PIN_BYTES, PUK, PinState, SHORTEST_PIN, padded},
 };
 use crate::{NewToken, PinOwner, PinPrompt, PinSource, PinTries, TokenAdmin, TokenError, TokenSummary, Uri};
 use claviger_types::Pin;
 use zeroize::Zeroizing;
 
-/// The lengths that a PIN and a PUK may have, in bytes (SP 800-73-4 part 2, section 2.4.3; YubiKeys hold to it since 5.0).
-pub(super) const SHORTEST: usize = 6;
-pub(super) const LONGEST: usize = 8;
+/// The lengths that a PIN and a PUK may have, in bytes.
+pub(super) const SHORTEST: usize = SHORTEST_PIN;
+pub(super) const LONGEST: usize = PIN_BYTES;
 
 impl TokenAdmin for super::PivDriver {
     /// A card comes with its maker's PIN, and is erased by its maker's tool alone.
@@ -108,7 +108,9 @@ fn change(
         // The new one fits: so it is the old one that cannot be right.
         return Err(wrong(whose, None));
     };
-    let data = Zeroizing::new([*old, *new].concat());
+    let mut data = Zeroizing::new(Vec::with_capacity(2 * PIN_BYTES));
+    data.extend_from_slice(&old[..]);
+    data.extend_from_slice(&new[..]);
     let done = card.transact(Again::No, |session| {
         session.need_piv()?;
         session.secretly(&Command { name, ins, p1: 0, p2: which, data: &data })

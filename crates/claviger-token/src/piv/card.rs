@@ -173,7 +173,12 @@ impl Card {
 
     /// What a loss that came again means: mostly that the card is not there.
     fn gone(&self, failure: Failure) -> Failure {
-        if failure.is_loss_of_card() { self.absent(Vec::new()).into() } else { failure }
+        if !failure.is_loss_of_card() {
+            return failure;
+        }
+        let others = reader::present().map(|present| present.keys).unwrap_or_default();
+        let others = others.iter().filter(|key| key.serial != self.serial);
+        self.absent(others.map(|key| uri(key.serial).to_string()).collect()).into()
     }
 
     fn absent(&self, present: Vec<String>) -> TokenError {

@@ -8,6 +8,7 @@ use super::{
     certificate,
     fault::Failure,
     find::{self, Content, Occupied},
+    history,
     key::{Home, Key},
     management::{self, ManagementKey},
     policy::{PinPolicy, TouchPolicy},
@@ -77,6 +78,7 @@ pub(super) fn make(
 ) -> Result<(PivToken, SelfTestReport), TokenError> {
     is_possible(scheme)?;
     let card = &beside.card;
+    tells_its_slots(card)?;
     let management = management::find(beside)?;
     let (home, point) = in_free_slot(card, &management, wish)?;
     let token = PivToken::new(beside.beside(point, home), Arc::clone(entropy));
@@ -88,7 +90,8 @@ pub(super) fn make(
         let certificate = certificate::object_of(&token.key, &name, entropy.as_ref())?;
         card.transact(Again::Yes, |session| {
             management.authenticate(session, card)?;
-            session.put_object(home.slot.certificate(), &certificate)
+            session.put_object(home.slot.certificate(), &certificate)?;
+            history::cover(session, home.slot)
         })?;
         Ok(report)
     })();
@@ -109,6 +112,7 @@ pub(super) fn make_signer(
     name: impl FnOnce(&EcPoint) -> String,
 ) -> Result<Key, TokenError> {
     let card = &beside.card;
+    tells_its_slots(card)?;
     let management = management::find(beside)?;
     let wish = Wish { slot: last_free(card)?, pin: PinPolicy::Once, touch: TouchPolicy::Never };
     let (home, point) = in_free_slot(card, &management, wish)?;
@@ -118,7 +122,8 @@ pub(super) fn make_signer(
         let certificate = certificate::object_of(&key, &name(&point), entropy)?;
         card.transact(Again::Yes, |session| {
             management.authenticate(session, card)?;
-            session.put_object(home.slot.certificate(), &certificate)
+            session.put_object(home.slot.certificate(), &certificate)?;
+            history::cover(session, home.slot)
         })
     })();
     match made {
@@ -136,6 +141,15 @@ fn is_possible(scheme: Scheme) -> Result<(), TokenError> {
     }
     let tried = vec![format!("{scheme}: a PIV card does {} alone", Scheme::EcdhEsA256Kw)];
     Err(TokenError::NoScheme { tried })
+}
+
+/// Before firmware 5.3 a key that was brought there and has no certificate looks like none, and a certificate that was left
+/// behind like a key.
+pub(super) fn tells_its_slots(card: &Card) -> Result<(), TokenError> {
+    if card.firmware >= Firmware::METADATA {
+        return Ok(());
+    }
+    Err(TokenError::FirmwareTooOld { firmware: card.firmware.to_string() })
 }
 
 /// Looks for a free slot and makes a key in it, while nobody else can. It is not done again after a loss in the middle: then
@@ -221,6 +235,11 @@ fn take(
     let card = &beside.card;
     let content = card.transact(Again::Yes, |session| find::look(session, card.firmware, slot, None))?;
     let found = match content {
+        Content::Nothing if card.firmware < Firmware::METADATA => {
+            return Err(unusable(
+                "it is empty, or its key has no certificate, without which this firmware shows none",
+            ));
+        }
         Content::Nothing => return Err(unusable("it is empty")),
         Content::Unusable => {
             return Err(unusable("its key is not one on P-256, or does not show its public half"));
@@ -239,7 +258,7 @@ fn take(
             }
         }
     }
-    let token = PivToken::new(beside.beside(found.point, found.home), Arc::clone(entropy));
+    let token = PivToken::new(beside.beside(found.point, found.home), Arc::clone(entropy)).taken();
     let report = self_test::self_test(&token)?;
     Ok((token, report))
 }
@@ -247,9 +266,6 @@ fn take(
 /// Reads back what was made.
 fn as_asked(token: &PivToken, asked: Home) -> Result<SelfTestReport, TokenError> {
     let card = &token.key.card;
-    if card.firmware < Firmware::METADATA {
-        return Ok(SelfTestReport { scheme: Scheme::EcdhEsA256Kw, checks: Vec::new() });
-    }
     let content =
         card.transact(Again::Yes, |session| find::look(session, card.firmware, asked.slot, None))?;
     match content {
@@ -278,12 +294,11 @@ pub(super) fn destroy(
     home: Home,
     point: &EcPoint,
 ) -> Result<(), TokenError> {
+    tells_its_slots(card)?;
     Ok(card.transact(Again::Yes, |session| {
-        // A key that cannot be seen is one that was just made, and has no certificate yet.
         match find::look(session, card.firmware, home.slot, Some(home))? {
-            Content::Key(found) if found.point != *point => return Ok(()),
-            Content::Nothing if card.firmware >= Firmware::METADATA => return Ok(()),
-            _ => {}
+            Content::Key(found) if found.point == *point => {}
+            _ => return Ok(()),
         }
         management.authenticate(session, card)?;
         take_out(session, card.firmware, home.slot)

@@ -116,6 +116,10 @@ impl From<Failure> for TokenError {
             Failure::Pcsc { error: pcsc::Error::SharingViolation, .. } => {
                 Self::CardHeld { by: super::culprits::holding() }
             }
+            Failure::Pcsc {
+                call: "SCardEstablishContext" | "SCardListReaders" | "SCardConnect",
+                error: pcsc::Error::SecurityViolation,
+            } => Self::CardServiceDenied,
             Failure::Pcsc { error: pcsc::Error::NoService | pcsc::Error::ServiceStopped, .. } => {
                 Self::CardServiceDown
             }

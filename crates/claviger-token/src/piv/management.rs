@@ -114,15 +114,6 @@ pub(super) fn find(of: &Key) -> Result<ManagementKey, TokenError> {
     {
         return parsed(algorithm, key, told);
     }
-    if is_default.is_none() {
-        // It counts no tries, so the maker's can be tried.
-        let key = ManagementKey { algorithm, key: algorithm.default_key(), told: None };
-        match card.transact(Again::Yes, |session| key.authenticate(session, card)) {
-            Ok(()) => return Ok(key),
-            Err(Failure::Token(TokenError::ManagementKeyIncorrect)) => {}
-            Err(failure) => return Err(failure.into()),
-        }
-    }
     parsed(algorithm, from_digits(&of.attendant.management_key(&card.name())?)?, told)
 }
 

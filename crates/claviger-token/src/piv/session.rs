@@ -24,6 +24,8 @@ const APPLICATION: &[u8] = &[0xa0, 0x00, 0x00, 0x03, 0x08];
 const P256: u8 = 0x11;
 /// What a PIN is filled up to, and with.
 pub(super) const PIN_BYTES: usize = 8;
+/// The shortest PIN or PUK that there is (SP 800-73-4 part 2, section 2.4.3; YubiKeys hold to it since 5.0).
+pub(super) const SHORTEST_PIN: usize = 6;
 const PIN_FILL: u8 = 0xff;
 /// What they are called by.
 pub(super) const PIN: u8 = 0x80;
@@ -354,7 +356,7 @@ const VERSION: Command<'static> = Command { name: "GET VERSION", ins: 0xfd, p1: 
 pub(super) fn padded(pin: &Pin) -> Option<Zeroizing<[u8; PIN_BYTES]>> {
     let mut padded = Zeroizing::new([PIN_FILL; PIN_BYTES]);
     let pin = pin.expose();
-    padded.get_mut(..pin.len()).filter(|_| !pin.is_empty())?.copy_from_slice(pin);
+    padded.get_mut(..pin.len()).filter(|pin| pin.len() >= SHORTEST_PIN)?.copy_from_slice(pin);
     Some(padded)
 }
 

@@ -68,6 +68,7 @@ impl Signer for PivSigner {
 
     fn destroy_key(&self) -> Result<(), TokenError> {
         let card = &self.key.card;
+        enrol::tells_its_slots(card)?;
         let home = self.key.find()?;
         let management = management::find(&self.key)?;
         enrol::destroy(card, &management, home, &self.key.point)

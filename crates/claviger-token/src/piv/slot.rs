@@ -43,6 +43,14 @@ impl Slot {
         Self::homes().chain([0x9a, 0x9c, 0x9e].map(Self))
     }
 
+    /// Which of the retired slots it is, counted from 1.
+    pub(super) const fn retired_number(self) -> Option<u8> {
+        match self.0 {
+            FIRST_RETIRED..=LAST_RETIRED => Some(self.0 - FIRST_RETIRED + 1),
+            _ => None,
+        }
+    }
+
     /// The data object that holds its certificate (SP 800-73-4 part 1, table 3).
     pub(super) const fn certificate(self) -> u32 {
         match self.0 {

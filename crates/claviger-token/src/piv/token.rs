@@ -23,6 +23,14 @@ pub(super) struct PivToken {
     pub(super) entropy: Arc<dyn Entropy>,
 }
 
+/// What ends the profile of a key that was not made for the vault.
+const TAKEN: &str = " taken";
+
+/// Whether a key was there before it became a vault's, as the profile that was noted then says.
+pub(super) fn is_taken(profile: &str) -> bool {
+    profile.ends_with(TAKEN)
+}
+
 /// The recipient that a key on a card is.
 pub(super) fn recipient(point: &EcPoint) -> RecipientId {
     RecipientId::from_bytes(software::name_of(point))
@@ -41,6 +49,12 @@ impl PivToken {
             profile: home.profile(),
         };
         Self { key, description, entropy }
+    }
+
+    /// The same, noted as one that was there before it became the vault's.
+    pub(super) fn taken(mut self) -> Self {
+        self.description.profile += TAKEN;
+        self
     }
 
     /// The key of this recipient on the same card.
@@ -83,6 +97,7 @@ impl PivToken {
     /// Takes a key out of its slot.
     fn destroy(&self, home: Home, point: &EcPoint) -> Result<(), TokenError> {
         let card = &self.key.card;
+        enrol::tells_its_slots(card)?;
         let management = management::find(&self.key)?;
         enrol::destroy(card, &management, home, point)?;
         let there = card.transact(Again::Yes, |session| {
@@ -162,6 +177,14 @@ impl Kek for PivToken {
     }
 
     fn destroy_key(&self) -> Result<(), TokenError> {
+        if is_taken(&self.description.profile) {
+            return Err(TokenError::SlotUnusable {
+                slot: self.key.home().slot.to_string(),
+                reason:
+                    "its key was there before it became the vault's, and is not destroyed by this program"
+                        .into(),
+            });
+        }
         let home = self.key.find()?;
         self.destroy(home, &self.key.point)
     }

@@ -43,7 +43,11 @@ impl Vault {
     fn move_on(&self, registry: &Registry, job: &Job) -> Result<(), VaultError> {
         for former in job.retiring.iter().filter_map(|id| registry.recipient(*id)) {
             let same_token = |record: &RecipientRecord| record.is_on_token_of(former);
-            for record in registry.writable(&job.retiring).into_iter().filter(same_token) {
+            let mut followers: Vec<_> =
+                registry.writable(&job.retiring).into_iter().filter(same_token).collect();
+            // The one that was made for it, where the token has several.
+            followers.sort_by_key(|record| job.made != Some(record.id));
+            for record in followers {
                 if let Some(scheme) = record.scheme()
                     && let Some(key) = self.keyring.key_of(record.id, scheme)?
                 {

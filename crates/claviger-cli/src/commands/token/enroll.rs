@@ -83,7 +83,7 @@ pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliErro
         return Ok(());
     }
     let piv = args.yubikey.wish(&found)?;
-    let wanted = Wanted { schemes: args.scheme.map_or(Schemes::Pairs, Schemes::One), piv };
+    let wanted = Wanted { piv, ..args.scheme.map_or(Schemes::Pairs, Schemes::One).into() };
     let (id, done) = add(api.as_ref(), &found, &uri, &wanted, context)?;
     report(id, &done, context)?;
     tell_of_yubikey(&found, id, context)?;

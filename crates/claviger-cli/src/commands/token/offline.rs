@@ -3,10 +3,11 @@
 //! All three are small JSON files without secrets. Who carries them can withhold them; to change them is no use, because
 //! only the token that the request names can answer the challenge.
 
+use super::yubikey::YubiKeyArgs;
 use crate::{
     args,
     context::Context,
-    enrol::{NewKeys, Schemes},
+    enrol::{NewKeys, Schemes, Wanted},
     error::CliError,
     modules, open,
     output::{self, jobs},
@@ -42,14 +43,16 @@ Examples:
 #[command(after_help = REQUEST_EXAMPLES)]
 pub(super) struct RequestArgs {
     /// The token
-    #[arg(long, value_name = "URI")]
-    token: String,
+    #[arg(long, value_name = "URI", required_unless_present = "yubikey")]
+    token: Option<String>,
     /// Its module
     #[arg(long, value_name = "PATH")]
     module: Option<PathBuf>,
     /// How keys are wrapped to it: a key pair's scheme
     #[arg(long, value_name = "SCHEME", value_parser = Scheme::from_str)]
     scheme: Option<Scheme>,
+    #[command(flatten)]
+    yubikey: YubiKeyArgs,
 }
 
 /// Answer a challenge with a token of this host
@@ -114,16 +117,17 @@ struct Challenge {
 }
 
 pub(super) fn request(args: &RequestArgs, context: &Context) -> Result<(), CliError> {
-    let uri = args::token(&args.token)?;
+    let uri = args.yubikey.uri(args.token.as_deref())?;
     if args.scheme.is_some_and(Scheme::is_symmetric) {
         return Err(CliError::usage(
             "a recipient that is enrolled from afar must be a key pair",
             "leave --scheme out, or take ECDH-ES+A256KW",
         ));
     }
-    let found = modules::find(args.module.as_deref(), &uri, context)?;
+    let found = args.yubikey.find(args.module.as_deref(), &uri, context)?;
     let schemes = args.scheme.map_or(Schemes::Pairs, Schemes::One);
-    let keys = NewKeys::make(&found, uri.pin_file.clone(), &schemes.into(), context)?;
+    let wanted = Wanted { piv: args.yubikey.wish(&found)?, ..schemes.into() };
+    let keys = NewKeys::make(&found, uri.pin_file.clone(), &wanted, context)?;
     let key = keys.description()?;
     let signer = keys.pinned_signer().map(|PinnedSigner { id, public_key: EcPoint { x, y } }| {
         RequestSigner { id, x: Digest::from_bytes(x), y: Digest::from_bytes(y) }

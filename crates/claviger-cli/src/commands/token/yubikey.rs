@@ -168,13 +168,7 @@ fn prove(
         Ok(attested) => attested,
         Err(error) => return Ok(Proof::Unproven(error.to_string())),
     };
-    // What is certified must be this key in this card: one key certifies for a whole batch of cards.
-    let serial = attested.serial.map(|serial| serial.to_string());
-    let same = RecipientId::from_bytes(claviger_token::software::name_of(&attested.public_key)) == recipient
-        && attested.slot == info.slot.byte()
-        && serial.as_ref().is_none_or(|serial| *serial == found.token.serial)
-        && (attested.pin_policy, attested.touch_policy) == (info.pin_policy, info.touch_policy);
-    if same {
+    if is_of(&attested, info, &found.token.serial, recipient) {
         return Ok(Proof::Attested(Box::new(attested)));
     }
     Err(TokenError::Refused {
@@ -182,6 +176,15 @@ fn prove(
             .to_owned(),
     }
     .into())
+}
+
+/// Whether what is certified is this key in this card: one key certifies for a whole batch of cards.
+fn is_of(attested: &Attested, info: &PivKeyInfo, serial: &str, recipient: RecipientId) -> bool {
+    let name = claviger_token::software::name_of(&attested.public_key);
+    RecipientId::from_bytes(name) == recipient
+        && attested.slot == info.slot.byte()
+        && attested.serial.is_none_or(|stated| stated.to_string() == serial)
+        && (attested.pin_policy, attested.touch_policy) == (info.pin_policy, info.touch_policy)
 }
 
 impl Proof {
@@ -263,3 +266,6 @@ pub(crate) fn as_json(info: &PivKeyInfo, proof: &Proof) -> Value {
         },
     })
 }
+
+#[cfg(test)]
+mod tests;
