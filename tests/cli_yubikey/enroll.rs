@@ -113,6 +113,22 @@ fn a_second_yubikey_is_enrolled_by_its_number() {
     second.insert();
     // Its PIN is in no file: the question has nobody.
     world.line("get svc").fails(5, &["no PIN: there is no terminal"]);
+    // Nor is it the one that is given for the first.
+    let first = given(&world, "get svc --pin-fd 3", &[WRONG]);
+    let stderr =
+        first.fails(5, &["is the first token's and is not tried on another", "pin-source=file:PATH"]);
+    silent(&stderr);
+    assert_eq!(card::tries(&world, &second), 3);
+    // A file says whose it is.
+    let source = format!("serial=22222222?pin-source=file:{}&", world.token().pin_file().display());
+    world.edit_config(|text| text.replace("serial=22222222?", &source));
+    assert_eq!(world.get("svc"), VALUE.as_bytes());
+    // And the one that is left is the first.
+    let gone = world.recipients("active")[0].clone();
+    world.run(["token", "retire", &gone, "--compromised", "--yes"]).ok();
+    second.remove();
+    second.insert();
+    world.edit_config(|text| text.replace(&source, "serial=22222222?"));
     assert_eq!(given(&world, "get svc --pin-fd 3", &[PIN]).ok().stdout, VALUE.as_bytes());
 }
 

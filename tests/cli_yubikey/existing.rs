@@ -2,7 +2,7 @@
 
 use crate::{VALUE, card, lone, said, silent, uri};
 use claviger_tests::World;
-use softhsm_fixtures::{KeySpec, YubiKey};
+use softhsm_fixtures::{KeySpec, PIN, YubiKey};
 use std::fs;
 
 /// GENERATE ASYMMETRIC KEY PAIR, IMPORT, and DELETE or MOVE.
@@ -124,6 +124,68 @@ fn one_on_another_curve_is_refused() {
     card::piv_tool(&world, &key, &done);
     enroll(&world, &key, &[]).fails(1, &["its key is not one on P-256"]);
     assert_eq!(card::slots(&world, &key), ["9d"]);
+}
+
+/// It may be somebody else's, too.
+#[test]
+fn it_is_never_destroyed() {
+    let (world, key) = beside("84", Some("5.7.1"));
+    let before = public(&world, &key, "84");
+    enroll(&world, &key, &["--slot", "84"]).ok();
+    let [first, taken] = world.recipients("active").try_into().unwrap();
+    key.reset_counts();
+    let stderr = world.run(["token", "retire", &taken, "--destroy", "--yes"]).fails(
+        2,
+        &["the key was on the YubiKey before it became the vault's", "help: leave the destruction out"],
+    );
+    silent(&stderr);
+    assert!(world.recipients("destroyed").is_empty());
+    // Nor as the only one, by a rotation.
+    world.run(["token", "retire", &first, "--yes"]).ok();
+    world.line("rotate master --destroy-old").fails(2, &["the key was on the YubiKey before"]);
+    world.line("rotate master").ok();
+    assert_eq!(public(&world, &key, "84"), before);
+    assert_eq!(world.get("svc"), VALUE.as_bytes());
+    // The one that followed is the vault's own.
+    world.line("rotate master --destroy-old").ok();
+    let counts = key.counts();
+    assert!(counts.contains_key(&0xf6), "{counts:x?}");
+    assert_eq!(public(&world, &key, "84"), before);
+    assert_eq!(world.get("svc"), VALUE.as_bytes());
+}
+
+/// One that cannot tell what is in its slots gets no key, and lends the one that it shows.
+#[test]
+fn an_older_one_is_only_lent() {
+    let world = lone();
+    world.set("svc", VALUE);
+    let key = world.token().add_yubikey(&KeySpec { firmware: Some("5.2.4"), ..KeySpec::default() });
+    let new = uri(&world, &key);
+    let stderr = world.run(["token", "enroll", "--token", &new]).fails(
+        1,
+        &[
+            "firmware 5.2.4 does not tell what is in a slot",
+            "help: make the key with its maker's tool",
+            "--existing",
+        ],
+    );
+    silent(&stderr);
+    enroll(&world, &key, &[]).fails(1, &["it is empty, or its key has no certificate"]);
+    // As it says.
+    let public = world.home().join("own.pem");
+    let public = public.to_str().unwrap();
+    let how = ["-a", "ECCP256", "--pin-policy", "ONCE", "--touch-policy", "NEVER", "9d", public];
+    card::ykman(&world, &key, &[&["keys", "generate", "-m", card::MAKERS_KEY], &how[..]].concat());
+    let how = ["-m", card::MAKERS_KEY, "-P", PIN, "-s", "its owner", "9d", public];
+    card::ykman(&world, &key, &[&["certificates", "generate"], &how[..]].concat());
+    key.reset_counts();
+    said(&enroll(&world, &key, &[]).ok());
+    let writing = |ins: &u8| DESTROYING.contains(ins) || *ins == 0xdb;
+    assert!(!key.counts().keys().any(writing), "{:x?}", key.counts());
+    world.token().yubikey(0).remove();
+    assert_eq!(world.get("svc"), VALUE.as_bytes());
+    world.set("another", VALUE);
+    world.line("verify").ok();
 }
 
 /// What was retired stays so; a new vault takes it.

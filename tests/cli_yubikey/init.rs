@@ -75,6 +75,11 @@ fn a_lone_one_is_nobodys_default() {
         .fails(2, &["cannot be used with"]);
     let missing = "pkcs11:serial=33333333?module-name=piv";
     world.run(["init", "--token", world.uri(), "--backup", missing]).fails(6, &["no token fits"]);
+    // Its PIN is asked for when the vault is made already: whether it can be is known before.
+    let second = plain_uri(&world.token().yubikey(1));
+    world
+        .run(["init", "--token", world.uri(), "--backup", &second])
+        .fails(2, &["the second token's PIN cannot be asked for", "help: ", "pin-source=file:PATH"]);
     nothing_made(&world, 2);
 }
 

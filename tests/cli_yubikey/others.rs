@@ -40,6 +40,16 @@ fn the_same_vault_opens_through_other_modules() {
     }
 }
 
+/// OpenSC looks into no more of the retired slots than the card's key history says.
+#[test]
+fn opensc_finds_one_in_a_retired_slot() {
+    let world = empty();
+    world.run(["init", "--token", world.uri(), "--accept-loss", "--slot", "87"]).ok();
+    world.set("openai", "value");
+    by_module(&world, "manufacturer=piv_II", OPENSC);
+    assert_eq!(world.get("openai"), b"value");
+}
+
 /// A key that a module cannot destroy is not said to be destroyed.
 #[test]
 fn a_module_that_destroys_no_key_does_not_say_that_it_did() {

@@ -2,10 +2,12 @@
 
 use crate::{VALUE, card, lone, pair, said, silent};
 use claviger_tests::World;
-use softhsm_fixtures::{At, CardAction};
+use softhsm_fixtures::{At, CardAction, KeySpec, YubiKey};
 
 /// GENERAL AUTHENTICATE: what uses a key.
 const USE: u8 = 0x87;
+/// GENERATE ASYMMETRIC KEY PAIR.
+const MAKE: u8 = 0x47;
 /// Slots for keys: 9d, and 82 to 95. The signer has the last.
 const SLOTS: usize = 21;
 
@@ -41,6 +43,95 @@ fn the_old_key_stays_unless_it_is_destroyed() {
     world.line("rotate master --destroy-old").ok();
     assert_eq!((info("slot"), card::slots(&world, &key).len()), ("82".into(), 4));
     is_whole(&world, 2);
+}
+
+/// Where the YubiKey has another of the vault's besides.
+#[test]
+fn it_goes_on_with_the_key_that_it_made() {
+    let world = filled(1);
+    world.run(["token", "enroll", "--token", world.uri(), "--again"]).ok();
+    world.line("rotate master").ok();
+    let info = world.line("token info --json").ok().json();
+    assert_eq!(info["yubikey"]["slot"], "83", "{info}");
+    is_whole(&world, 1);
+}
+
+/// A vault of two services under a YubiKey that can take keys out.
+fn tidy() -> (World, YubiKey) {
+    let world = crate::empty();
+    let key = world.token().add_yubikey(&KeySpec { firmware: Some("5.7.1"), ..KeySpec::default() });
+    let line = ["init", "--token", &crate::uri(&world, &key), "--accept-loss", "--touch-policy", "never"];
+    world.run(line).ok();
+    for service in 0..2 {
+        world.set(&format!("s{service}"), format!("{VALUE}{service}"));
+    }
+    (world, key)
+}
+
+/// How many keys the vault knows. Each must be on the YubiKey, and no other besides the signer.
+#[track_caller]
+fn known(world: &World, key: &YubiKey) -> usize {
+    let known = ["active", "deactivated"].iter().map(|state| world.recipients(state).len()).sum();
+    assert_eq!(card::slots(world, key).len(), known + 1, "not those that the vault knows");
+    known
+}
+
+#[test]
+fn one_that_cannot_be_written_leaves_no_key() {
+    let (world, key) = tidy();
+    let log = format!("{}-wal", world.store().display());
+    let inject = "inject=pwrite64:error=ENOSPC";
+    let strace = ["-f", "-o", "/dev/null", "-P", &log, "-e", "trace=pwrite64", "-e", inject];
+    let outcome = world.line("rotate master").under("strace", &strace).outcome();
+    assert_eq!(outcome.code, Some(10), "{}", said(&outcome));
+    assert_eq!(
+        key.counts().get(&MAKE),
+        Some(&3),
+        "master key and signer, and the one that was taken out again"
+    );
+    assert_eq!(known(&world, &key), 1);
+    is_whole(&world, 2);
+}
+
+#[test]
+fn one_that_fails_before_it_begins_leaves_no_key() {
+    let (world, key) = tidy();
+    let mut failed = 0;
+    for nth in 1..=14 {
+        let before = known(&world, &key);
+        key.inject(USE, At::Nth(nth), CardAction::Status(0x6f00));
+        let outcome = world.line("rotate master").outcome();
+        key.clear();
+        let is_done = outcome.code == Some(0);
+        failed += usize::from(!is_done);
+        assert_eq!(known(&world, &key), before + usize::from(is_done), "use {nth}: {}", said(&outcome));
+    }
+    assert!(failed > 3, "{failed}");
+    is_whole(&world, 2);
+}
+
+/// It goes on with the key that was made, and makes no second one.
+#[test]
+fn one_that_is_cut_short_is_finished_by_the_same_command() {
+    let (world, key) = tidy();
+    for nth in (8..=20).rev() {
+        let before = known(&world, &key);
+        key.inject(USE, At::Nth(nth), CardAction::Remove);
+        let outcome = world.line("rotate master").outcome();
+        key.clear();
+        if outcome.code == Some(0) {
+            continue;
+        }
+        key.insert();
+        assert_eq!(outcome.code, Some(6), "use {nth}: {}", said(&outcome));
+        assert_eq!(known(&world, &key), before + 1, "use {nth}");
+        assert_eq!(world.recipients("active").len(), 2, "its last use is in the middle of the work");
+        world.line("rotate master").ok();
+        assert_eq!((known(&world, &key), world.recipients("active").len()), (before + 1, 1), "use {nth}");
+        is_whole(&world, 2);
+        return;
+    }
+    panic!("it was never cut short");
 }
 
 /// At whichever use it is pulled: what is written is whole, and the next command goes on.

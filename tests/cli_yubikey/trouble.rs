@@ -260,7 +260,13 @@ fn the_backups_pin_is_its_own() {
     );
     silent(&stderr);
     assert_eq!(card::tries(&world, &backup), 2);
-    assert_eq!(given(&world, "get svc --pin-fd 3", &[NEW_PIN]).ok().stdout, VALUE.as_bytes());
+    let own = world.file("own", NEW_PIN);
+    let (old, own) = (world.token().pin_file().display().to_string(), own.display().to_string());
+    world.edit_config(|text| {
+        let (first, second) = text.split_once("[[backup-token]]").unwrap();
+        format!("{first}[[backup-token]]{}", second.replace(&old, &own))
+    });
+    assert_eq!(world.get("svc"), VALUE.as_bytes());
     // Neither.
     backup.remove();
     world.line("get svc").fails(6, &["no token fits `pkcs11:serial=11111111", "help: plug the token in"]);

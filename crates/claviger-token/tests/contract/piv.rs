@@ -80,14 +80,12 @@ contract! { yubikey = YubiKey {
     management_of_its_own: piv::management::another_is_asked_for;
     management_behind_the_pin: piv::management::one_behind_the_pin_is_found_there;
     management_with_touch: piv::management::one_that_wants_a_touch_is_told;
-    management_of_older_card: piv::management::an_older_card_does_not_tell;
-    firmware_5_2: piv::firmware::keys_live_on_it("5.2.4");
     firmware_5_4: piv::firmware::keys_live_on_it("5.4.3");
     firmware_5_7: piv::firmware::keys_live_on_it("5.7.1");
-    attestation_5_2: piv::firmware::what_it_attests_is_verified("5.2.4");
     attestation_5_4: piv::firmware::what_it_attests_is_verified("5.4.3");
     attestation_5_7: piv::firmware::what_it_attests_is_verified("5.7.1");
-    older_card: piv::firmware::an_older_card_shows_a_key_by_its_certificate;
+    older_card: piv::firmware::an_older_card_is_given_no_key;
+    older_card_with_a_key: piv::firmware::an_older_card_lends_the_key_that_it_shows;
     several: piv::several::a_key_is_found_on_whichever_it_is;
     one_of_several_pulled: piv::several::one_is_pulled_while_the_other_works;
     reset: piv::loss::reset_by_another_program;

@@ -52,10 +52,12 @@ impl Vault {
             Ok((old, scheme))
         })?;
 
-        let id = RecipientId::random(self.entropy.as_ref())?;
+        let asked = RecipientId::random(self.entropy.as_ref())?;
         let token = self.keyring.token();
-        let new = NewKey { recipient: id, label: key_label(id), scheme };
+        let new = NewKey { recipient: asked, label: key_label(asked), scheme };
         let key = token.generate_sibling(&new)?;
+        // A card names its keys itself.
+        let id = key.describe().recipient;
         let mut record = RecipientRecord::of(key.describe(), RecipientState::Active, self.clock.now());
         record.signer = old.signer.filter(|_| !how.compromised);
         self.keyring.learn(key);

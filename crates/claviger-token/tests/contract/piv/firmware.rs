@@ -1,16 +1,16 @@
 //! The same on each generation of cards, and what they attest.
 
-use super::hands::{FIRST_PIN, Hands, Person, kek, point, slot, with_key};
+use super::hands::{FIRST_PIN, Hands, Person, enrol, kek, point, slot, tool, wish, with_key};
 use crate::lab::{CONTEXT, Lab, fresh, key};
 use claviger_token::{
-    NewKey, TokenError, Unwrapped,
+    NewKey, PivKek, TokenError, Unwrapped,
     piv::{
         PinPolicy, PivDriver, TouchPolicy,
         attestation::{Roots, verify},
     },
 };
 use claviger_types::{Digest, OsEntropy, RecipientId, Scheme, SignerId};
-use softhsm_fixtures::{KeySpec, YubiKey};
+use softhsm_fixtures::{KeySpec, PIN, YubiKey};
 use std::fs;
 
 /// The whole life of a key.
@@ -54,7 +54,7 @@ pub(crate) fn keys_live_on_it(lab: &Lab<'_>, firmware: &'static str) {
     let listed = lab.driver.list().unwrap();
     let listed = listed.iter().find(|token| token.serial == yubikey.serial().to_string()).unwrap();
     assert_eq!(listed.details.firmware, firmware);
-    assert_eq!(listed.details.pin_is_due, firmware != "5.2.4");
+    assert!(listed.details.pin_is_due);
     // Its slot is the next one's.
     assert_eq!(slot(kek(&lab, None, "once", "never").as_ref()), 0x9d, "{firmware}");
 }
@@ -85,20 +85,76 @@ pub(crate) fn what_it_attests_is_verified(lab: &Lab<'_>, firmware: &'static str)
     assert_eq!(recipient, Some(made.describe().recipient));
 }
 
-/// A key that was made for another program, on a card that does not tell what is in its slots.
-pub(crate) fn an_older_card_shows_a_key_by_its_certificate(lab: &Lab<'_>) {
-    let spec = KeySpec { firmware: Some("5.2.4"), ..KeySpec::default() };
-    let (lab, yubikey) = with_key(lab, &spec, &Person::new());
+fn older() -> KeySpec {
+    KeySpec { firmware: Some("5.2.4"), ..KeySpec::default() }
+}
+
+const MAKERS: &str = "010203040506070801020304050607080102030405060708";
+
+/// One that does not tell what is in its slots: whatever is made there could be over another's key.
+pub(crate) fn an_older_card_is_given_no_key(lab: &Lab<'_>) {
+    let person = Person::new();
+    let (lab, yubikey) = with_key(lab, &older(), &person);
     let mut hands = Hands::on(&yubikey);
-    // One without a certificate shows by what the card attests of it.
-    hands.generate(0x9d, super::hands::P256, 2, 1);
-    let made = kek(&lab, None, "once", "never");
-    assert_eq!(slot(made.as_ref()), 0x82);
-    let wrapped = made.wrap(&fresh(), CONTEXT).unwrap();
-    // Somebody takes the certificate away: the key is not to be found any more, and is not overwritten either.
-    hands.put_certificate(0x82, &[]);
+    // Brought there, and without a certificate: it cannot be seen at all.
+    hands.import(0x9d);
+    yubikey.reset_counts();
+    for slot in [None, Some("82")] {
+        let outcome = enrol(&lab, wish(slot, "once", "never")).map(drop);
+        let Err(TokenError::FirmwareTooOld { firmware }) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(firmware, "5.2.4");
+    }
+    let signer = SignerId::random(&OsEntropy).unwrap();
+    let outcome = lab.driver.generate_signer(&lab.uri, &lab.access, signer, "signer").map(drop);
+    assert!(matches!(outcome, Err(TokenError::NoScheme { .. })), "{outcome:?}");
+    for slot in [None, Some("9d"), Some("82")] {
+        let outcome = enrol(&lab, PivKek { existing: true, ..wish(slot, "once", "never") }).map(drop);
+        assert!(
+            matches!(&outcome, Err(TokenError::SlotUnusable { reason, .. }) if reason.contains("certificate")),
+            "{outcome:?}"
+        );
+    }
+    let writing = |ins: &u8| [0x47, 0xdb, 0xfe, 0xf6].contains(ins);
+    assert!(!yubikey.counts().keys().any(writing), "{:x?}", yubikey.counts());
+    assert_eq!(person.heard(), [], "and nobody was asked for a PIN in vain");
+}
+
+/// A key that its owner made, with a certificate: it is used as it is, and stays.
+pub(crate) fn an_older_card_lends_the_key_that_it_shows(lab: &Lab<'_>) {
+    let person = Person::new();
+    let (lab, yubikey) = with_key(lab, &older(), &person);
+    let serial = yubikey.serial().to_string();
+    let public = tempfile::NamedTempFile::new().unwrap();
+    let public = public.path().to_str().unwrap();
+    let ykman = |more: &[&str]| tool(lab.instance, "ykman", &[&["--device", &serial, "piv"], more].concat());
+    let how = ["-a", "ECCP256", "--pin-policy", "ONCE", "--touch-policy", "NEVER", "9d", public];
+    ykman(&[&["keys", "generate", "-m", MAKERS], &how[..]].concat());
+    ykman(&["certificates", "generate", "-m", MAKERS, "-P", PIN, "-s", "its owner", "9d", public]);
+    let existing =
+        || enrol(&lab, PivKek { existing: true, ..wish(None, "once", "never") }).map(|(key, _)| key);
+    let made = existing().unwrap();
+    assert_eq!(made.describe().profile, "piv1 slot=9d pin=once touch=never taken");
+    let cek = fresh();
+    let wrapped = made.wrap(&cek, CONTEXT).unwrap();
+    let recipient = made.describe().recipient;
+    for profile in [made.describe().profile.as_str(), "", "piv9 of another time"] {
+        let opened = lab.open_as(recipient, Scheme::EcdhEsA256Kw, profile).unwrap();
+        assert!(key(&opened, &wrapped).same_as(&cek));
+        assert!(opened.destroy_key().is_err());
+    }
+    let info = PivDriver.key_info(&lab.uri, recipient).unwrap();
+    let (statement, by) = info.attestation.unwrap();
+    let attested = verify(&statement, &by, &roots(&yubikey)).unwrap();
+    assert_eq!(attested.public_key, point(made.as_ref()));
+    assert_eq!(attested.firmware, (5, 2, 4));
+    let listed = lab.driver.list().unwrap();
+    let listed = listed.iter().find(|token| token.serial == serial).unwrap();
+    assert!(!listed.details.pin_is_due, "it does not tell whose its PIN is");
+    assert!(made.destroy_sibling(recipient, Scheme::EcdhEsA256Kw).is_err());
+    assert!(key(&made, &wrapped).same_as(&cek), "and it stays");
+    // Somebody takes the certificate away: the key is not to be found any more, but it was known.
+    Hands::on(&yubikey).put_certificate(0x9d, &[]);
     let outcome = lab.open(&made).map(drop);
     assert!(matches!(outcome, Err(TokenError::KeyMissing { .. })), "{outcome:?}");
-    assert!(made.unwrap(&wrapped, CONTEXT).is_ok());
-    assert_eq!(slot(kek(&lab, None, "once", "never").as_ref()), 0x83);
+    assert!(key(&made, &wrapped).same_as(&cek));
 }

@@ -3,7 +3,7 @@
 use super::hands::{FIRST_PIN, Hands, Heard, Person, enrol, kek, lab_of, tool, wish, with_key};
 use crate::lab::Lab;
 use claviger_token::{TokenError, piv::PivDriver};
-use softhsm_fixtures::{At, CardAction, Instance, KeySpec, PIN, Touch, YubiKey};
+use softhsm_fixtures::{Instance, KeySpec, PIN, Touch, YubiKey};
 
 const OWN: &str = "00112233445566778899aabbccddeeff0011223344556677";
 
@@ -86,18 +86,4 @@ pub(crate) fn one_that_wants_a_touch_is_told(lab: &Lab<'_>) {
     yubikey.touch(Touch::Never);
     assert!(enrol(&lab, wish(None, "once", "never")).is_err());
     assert_eq!(Hands::on(&yubikey).occupied(), []);
-}
-
-/// Before firmware 5.3 it does not tell whose it is: the maker's is tried first.
-pub(crate) fn an_older_card_does_not_tell(lab: &Lab<'_>) {
-    let spec = KeySpec { firmware: Some("5.2.4"), ..KeySpec::default() };
-    let person = Person::with(PIN, Some(OWN));
-    let (lab, yubikey) = with_key(lab, &spec, &person);
-    kek(&lab, None, "once", "never");
-    assert_eq!(person.heard(), [FIRST_PIN]);
-    // Of the driver's own questions one is answered as by a card with another key.
-    yubikey.inject(0x87, At::Nth(2), CardAction::Status(0x6982));
-    let outcome = enrol(&lab, wish(None, "once", "never")).map(drop);
-    assert!(matches!(outcome, Err(TokenError::ManagementKeyIncorrect)), "{outcome:?}");
-    assert_eq!(person.heard(), [Heard::ManagementKey]);
 }

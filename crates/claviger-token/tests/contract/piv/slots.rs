@@ -127,15 +127,24 @@ pub(crate) fn what_is_there_is_taken_as_it_is(lab: &Lab<'_>) {
     let make = ["-a", "generate", "-s", "85", "-A", "ECCP256", "--pin-policy=always", "--touch-policy=never"];
     tool(lab.instance, "yubico-piv-tool", &make);
     let anothers = existing(&lab, Some("85")).unwrap();
-    assert_eq!(anothers.describe().profile, "piv1 slot=85 pin=always touch=never");
+    assert_eq!(anothers.describe().profile, "piv1 slot=85 pin=always touch=never taken");
     let mut hands = Hands::on(&yubikey);
     let before = hands.occupied();
     let taken = existing(&lab, None).unwrap();
     assert_eq!(hands.occupied(), before);
-    assert_eq!(taken.describe().profile, "piv1 slot=9d pin=once touch=cached");
+    assert_eq!(taken.describe().profile, "piv1 slot=9d pin=once touch=cached taken");
     let cek = fresh();
     let wrapped = taken.wrap(&cek, CONTEXT).unwrap();
     assert!(key(&lab.open(&taken).unwrap(), &wrapped).same_as(&cek));
+    // It is its owner's, and not this program's to destroy.
+    for key in [&taken, &lab.open(&taken).unwrap()] {
+        let outcome = key.destroy_key();
+        assert!(
+            matches!(&outcome, Err(TokenError::SlotUnusable { slot, .. }) if slot == "9d"),
+            "{outcome:?}"
+        );
+    }
+    assert_eq!(hands.occupied(), before);
 }
 
 /// A key that was made but does not pass is not left behind; and where its slot has another by then, that one is left alone.

@@ -48,8 +48,9 @@ pub(crate) fn it_is_told_as_often_as_it_is_wanted(lab: &Lab<'_>) {
     let cek = fresh();
     let told = || person.heard().into_iter().filter(|heard| *heard == Heard::Touch).count() as u64;
     for (policy, due) in [("always", 3), ("cached", 0), ("never", 0)] {
-        // The touch of another's is good for a while, on this card.
-        Hands::on(&yubikey).reset();
+        // The touch for another's is good for a while, on this card: until it is pulled.
+        yubikey.remove();
+        yubikey.insert();
         yubikey.reset_counts();
         let (made, at_enrolment) = (kek(&lab, None, "once", policy), told());
         assert_eq!((at_enrolment, at_enrolment > 0), (yubikey.touches(), policy != "never"), "{policy}");
