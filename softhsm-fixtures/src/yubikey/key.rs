@@ -36,6 +36,8 @@ pub enum CardAction {
     Length(usize),
     /// This bit of the answer's data is flipped.
     Flip(usize),
+    /// It says that it agreed on a secret, one that everybody knows, whatever it was asked.
+    Secret,
     /// The card is pulled instead of answering.
     Remove,
     /// The card does it, and is pulled instead of answering.
@@ -184,6 +186,7 @@ impl fmt::Display for CardAction {
             Self::After(status) => write!(f, "after {status:04x}"),
             Self::Length(length) => write!(f, "length {length}"),
             Self::Flip(bit) => write!(f, "flip {bit}"),
+            Self::Secret => f.write_str("secret"),
             Self::Remove => f.write_str("remove"),
             Self::RemoveAfter => f.write_str("remove-after"),
             Self::Reset => f.write_str("reset"),

@@ -7,7 +7,7 @@
 //! - `counts`, `counts reset`: how many commands of each instruction came, and how many touches were wanted;
 //! - `inject INS AT ACTION`, `inject clear`. INS is the instruction in hexadecimal, or `any`. AT is `N` (the Nth from now
 //!   on), `every` or `from N`. ACTION is `status SW`, `after SW` (the card does it first), `length N` (of the answer's
-//!   data), `flip BIT` (of the answer's data), `remove`, `remove-after` (the card does it first), `reset` or `delay MS`.
+//!   data), `flip BIT` (of the answer's data), `secret` (it agreed on one, it says), `remove`, `remove-after` (the card does it first), `reset` or `delay MS`.
 
 use crate::{
     at::At,
@@ -60,6 +60,7 @@ fn inject(world: &World, instruction: &str, at: At, action: &[&str]) -> Result<(
         ["status", status] => Action::Status(code(status)?),
         ["after", status] => Action::After(code(status)?),
         ["length", length] => Action::Length(size(length)?),
+        ["secret"] => Action::Secret,
         ["flip", bit] => Action::Flip(size(bit)?),
         ["remove"] => Action::Remove,
         ["remove-after"] => Action::RemoveAfter,

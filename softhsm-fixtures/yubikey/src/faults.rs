@@ -14,6 +14,8 @@ pub(crate) enum Action {
     Length(usize),
     /// This bit of the answer's data is flipped.
     Flip(usize),
+    /// It says that it agreed on a secret, and does nothing.
+    Secret,
     /// The card is pulled instead.
     Remove,
     /// The card is pulled after it did it.

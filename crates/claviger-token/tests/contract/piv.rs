@@ -7,6 +7,7 @@ mod faults;
 mod firmware;
 mod hands;
 mod hosted;
+mod lies;
 mod loss;
 mod management;
 mod modules;
@@ -86,6 +87,10 @@ contract! { yubikey = YubiKey {
     attestation_5_7: piv::firmware::what_it_attests_is_verified("5.7.1");
     older_card: piv::firmware::an_older_card_is_given_no_key;
     older_card_with_a_key: piv::firmware::an_older_card_lends_the_key_that_it_shows;
+    no_pin_wanted: piv::lies::one_that_wants_no_pin_is_refused;
+    point_off_the_curve: piv::lies::one_that_agrees_with_any_point_is_refused;
+    nothing_written: piv::lies::one_that_only_says_that_it_wrote_is_refused;
+    management_not_proven: piv::lies::one_that_does_not_prove_its_management_key_gets_none;
     several: piv::several::a_key_is_found_on_whichever_it_is;
     one_of_several_pulled: piv::several::one_is_pulled_while_the_other_works;
     reset: piv::loss::reset_by_another_program;

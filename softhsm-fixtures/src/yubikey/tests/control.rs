@@ -68,6 +68,10 @@ fn what_is_injected_happens_when_it_is_to() {
     assert_eq!([4, 3, 2].map(|nth| replies[nth].0.len()), [33, 33, 36]);
     assert_eq!(replies[2].0[4], good[4] ^ 1);
     key.clear();
+    key.inject(0x87, At::Every, CardAction::Secret);
+    let reply = send(&instance, &all).remove(2);
+    assert_eq!((&reply.0[..4], &reply.0[4..], reply.1), (&good[..4], &[0x5a; 32][..], 0x9000));
+    key.clear();
     key.inject(None, At::Nth(3), CardAction::Delay(Duration::from_millis(50)));
     key.delay(Duration::from_millis(10));
     let begin = Instant::now();

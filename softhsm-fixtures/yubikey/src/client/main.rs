@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let slot = SlotId::try_from(slot)?;
     let mut readers = Context::open()?;
     let found = readers.iter()?.filter_map(|reader| reader.open().ok());
-    let mut card = found.into_iter().find(|card| card.serial() == Serial::from(serial)).ok_or("no such card")?;
+    let mut card =
+        found.into_iter().find(|card| card.serial() == Serial::from(serial)).ok_or("no such card")?;
     println!("firmware {}", card.version());
     let key = metadata(&mut card, slot)?;
     let (pin, touch) = key.policy.ok_or("no policies")?;

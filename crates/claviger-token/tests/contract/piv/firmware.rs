@@ -140,7 +140,12 @@ pub(crate) fn an_older_card_lends_the_key_that_it_shows(lab: &Lab<'_>) {
     for profile in [made.describe().profile.as_str(), "", "piv9 of another time"] {
         let opened = lab.open_as(recipient, Scheme::EcdhEsA256Kw, profile).unwrap();
         assert!(key(&opened, &wrapped).same_as(&cek));
-        assert!(opened.destroy_key().is_err());
+        let outcome = opened.destroy_key();
+        match outcome {
+            Err(TokenError::SlotUnusable { .. }) if profile.ends_with(" taken") => {}
+            Err(TokenError::FirmwareTooOld { .. }) => {}
+            outcome => panic!("`{profile}`: {outcome:?}"),
+        }
     }
     let info = PivDriver.key_info(&lab.uri, recipient).unwrap();
     let (statement, by) = info.attestation.unwrap();
@@ -150,7 +155,8 @@ pub(crate) fn an_older_card_lends_the_key_that_it_shows(lab: &Lab<'_>) {
     let listed = lab.driver.list().unwrap();
     let listed = listed.iter().find(|token| token.serial == serial).unwrap();
     assert!(!listed.details.pin_is_due, "it does not tell whose its PIN is");
-    assert!(made.destroy_sibling(recipient, Scheme::EcdhEsA256Kw).is_err());
+    let outcome = made.destroy_sibling(recipient, Scheme::EcdhEsA256Kw);
+    assert!(matches!(outcome, Err(TokenError::FirmwareTooOld { .. })), "{outcome:?}");
     assert!(key(&made, &wrapped).same_as(&cek), "and it stays");
     // Somebody takes the certificate away: the key is not to be found any more, but it was known.
     Hands::on(&yubikey).put_certificate(0x9d, &[]);
