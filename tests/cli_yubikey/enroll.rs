@@ -65,6 +65,17 @@ fn a_vault_in_files_opens_by_a_yubikey_too() {
 }
 
 #[test]
+fn a_key_that_asks_for_nothing_is_warned_of() {
+    let warned = |pin: &str, touch: &str| {
+        let mixed = Mixed::new();
+        let done = mixed.enroll(&["--pin-policy", pin, "--touch-policy", touch]).ok();
+        said(&done).contains("this key asks for neither PIN nor touch")
+    };
+    assert!(warned("never", "never"));
+    assert!(!warned("never", "always") && !warned("once", "never"));
+}
+
+#[test]
 fn what_is_in_a_slot_is_never_overwritten() {
     let mixed = Mixed::new();
     let key = mixed.key();

@@ -50,6 +50,23 @@ fn opensc_finds_one_in_a_retired_slot() {
     assert_eq!(world.get("openai"), b"value");
 }
 
+/// To OpenSC all YubiKeys have one name and serial number: the reader tells two apart.
+#[test]
+fn opensc_tells_two_apart_by_their_readers() {
+    let (world, _) = pair();
+    world.set("openai", "value");
+    by_module(&world, "manufacturer=piv_II", OPENSC);
+    let outcome = world.line("get openai").outcome();
+    assert!(outcome.stderr.contains("fits more than one"), "{}", outcome.stderr);
+    let reader = world.token().yubikey(0).reader().replace(' ', "%20");
+    by_module(&world, &format!("manufacturer=piv_II;slot-description={reader}"), OPENSC);
+    assert_eq!(world.get("openai"), b"value");
+    // Without it, it is not taken for the other one.
+    world.token().yubikey(0).remove();
+    let stderr = world.line("get openai").outcome().stderr;
+    assert!(stderr.contains("no token fits `pkcs11:"), "{stderr}");
+}
+
 /// A key that a module cannot destroy is not said to be destroyed.
 #[test]
 fn a_module_that_destroys_no_key_does_not_say_that_it_did() {

@@ -46,7 +46,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "N", value_parser = pin_fd, help_heading = "Global options")]
     pub(crate) pin_fd: Option<u32>,
     /// Read a card's management key, in hexadecimal digits, from this file descriptor
-    #[arg(long, global = true, value_name = "N", value_parser = pin_fd, hide_short_help = true, help_heading = "Global options")]
+    #[arg(long, global = true, value_name = "N", value_parser = pin_fd, hide = true)]
     pub(crate) management_key_fd: Option<u32>,
     /// Print results and errors as JSON
     #[arg(long, global = true, help_heading = "Global options")]

@@ -90,7 +90,7 @@ pub enum TokenError {
         present: Vec<String>,
     },
     /// More than one token or key fits the URI.
-    #[error("`{uri}` fits more than one: {}; add serial= or id= to the URI", matches.join(", "))]
+    #[error("`{uri}` fits more than one: {}", matches.join(", "))]
     AmbiguousUri {
         /// What was looked for.
         uri: String,

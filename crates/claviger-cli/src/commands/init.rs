@@ -35,6 +35,9 @@ Examples:
   claviger init --token 'pkcs11:token=lab' --store sqlite:///srv/vault.db
   claviger init --yubikey --serial 11111111 --backup 'pkcs11:serial=22222222?module-name=piv'
 
+A YubiKey's management key is asked for where it is neither its maker's nor on the card; or give it in hexadecimal digits: \
+--management-key-fd 3 3<key.
+
 Makes a master key on the token, a vault under it, and a configuration file that names both. It makes no token: that is \
 done with
 

@@ -54,7 +54,8 @@ pub(super) fn help(error: &TokenError) -> &'static str {
             "plug the token in, or correct its URI: `claviger token list` shows the tokens that are there"
         }
         TokenError::AmbiguousUri { .. } => {
-            "add serial= (or id= for a key) to the URI: `claviger token list` shows them"
+            "add serial= (or id= for a key; token= or slot-description= where tokens share a number) to the URI: `claviger token list` \
+             shows them"
         }
         TokenError::Uri { .. } => "`claviger token list` prints URIs to copy",
         TokenError::KeyMissing { .. } => {
@@ -95,8 +96,9 @@ pub(super) fn help(error: &TokenError) -> &'static str {
 fn with_card(error: &TokenError) -> &'static str {
     match error {
         TokenError::CardServiceDown => {
-            "install it and start it: sudo apt-get install pcscd; sudo systemctl start pcscd.socket. `claviger token doctor` \
-             looks further"
+            "install it and start it: sudo apt-get install pcscd; sudo systemctl start pcscd.socket. Elsewhere than usual, \
+             PCSCLITE_CSOCK_NAME names its socket (for a process of its own, in modules.toml: [piv] env). `claviger token \
+             doctor` looks further"
         }
         TokenError::CardServiceDenied => {
             "polkit lets whoever sits at the machine reach cards, and nobody over SSH or in a service; a rule in \

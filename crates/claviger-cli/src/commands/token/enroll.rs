@@ -15,7 +15,10 @@ use crate::{
     report,
 };
 use claviger_gate::{Api, ApiError, RecipientInfo, RecipientState, Retire, RotateMaster};
-use claviger_token::{KeyDescription, TokenError, Uri, piv::policies};
+use claviger_token::{
+    KeyDescription, TokenError, Uri,
+    piv::{PinPolicy, TouchPolicy, policies},
+};
 use claviger_types::{RecipientId, Scheme};
 use claviger_vault::{Anchor as _, VaultError, answer_challenge};
 use serde_json::json;
@@ -28,6 +31,7 @@ Examples:
   claviger token enroll --request request.json    a key pair on another host
   claviger token enroll --yubikey                 the YubiKey that is plugged in
   claviger token enroll --yubikey --serial 12345678 --touch-policy always
+  claviger token enroll --yubikey --management-key-fd 3 3<key
 
 Makes a key pair on the token, has it answer a challenge, and wraps every data key to it too: from then on either token opens \
 the vault. Where the vault's first key is a secret key (A256KW, A256GCM), only a host that reaches that token can make new \
@@ -208,6 +212,12 @@ pub(crate) fn tell_of_yubikey(found: &Found, id: RecipientId, context: &Context)
     };
     let label = &found.token.label;
     report::note(&format!("the key is in slot {} of `{label}`, {}", info.slot, proof.text()));
+    if (info.pin_policy, info.touch_policy) == (PinPolicy::Never, TouchPolicy::Never) {
+        report::warning(&format!(
+            "this key asks for neither PIN nor touch: whoever has `{label}`, or may talk to pcscd while it is plugged in, opens the \
+             vault's data keys"
+        ));
+    }
     if info.management_is_default == Some(true) {
         report::warning(&format!(
             "the management key of `{label}` is still its maker's: whoever has it in hand can overwrite its keys. Change it: ykman \
