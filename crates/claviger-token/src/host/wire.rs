@@ -106,11 +106,6 @@ pub(super) enum Ask {
         anchors: Handle,
         name: String,
     },
-    #[cfg(feature = "piv")]
-    PivKey {
-        uri: Uri,
-        recipient: RecipientId,
-    },
     /// The object is not needed any more. Without a reply.
     Close {
         object: Handle,
@@ -119,6 +114,11 @@ pub(super) enum Ask {
     Secret(Secret),
     /// The same where there is none.
     NoSecret(TokenError),
+    #[cfg(feature = "piv")]
+    PivKey {
+        uri: Uri,
+        recipient: RecipientId,
+    },
 }
 
 /// From the child: the number of the request that it belongs to, and what there is to tell.

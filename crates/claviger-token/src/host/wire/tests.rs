@@ -60,6 +60,8 @@ fn asks() -> Vec<Ask> {
         Ask::Close { object: u64::MAX },
         Ask::Secret(secret()),
         Ask::NoSecret(TokenError::PinUnavailable { reason: "asked twice".to_owned() }),
+        #[cfg(feature = "piv")]
+        Ask::PivKey { uri: uri(), recipient },
     ]
 }
 
@@ -107,6 +109,20 @@ fn tellings() -> Vec<Told> {
         Told::Signature(Bytes(vec![1; 64])),
         Told::Anchors { anchors: 1, location: "token `lab`".to_owned() },
         Told::Values(vec![Bytes(vec![1]), Bytes(Vec::new())]),
+        #[cfg(feature = "piv")]
+        Told::PivKey(None),
+        #[cfg(feature = "piv")]
+        Told::PivKey(Some(Box::new(crate::piv::PivKeyInfo {
+            slot: crate::piv::Slot::KEY_MANAGEMENT,
+            pin_policy: crate::piv::PinPolicy::Once,
+            touch_policy: crate::piv::TouchPolicy::Cached,
+            firmware: crate::piv::Firmware { major: 5, minor: 4, patch: 3 },
+            made_there: Some(true),
+            management: crate::piv::ManagementAlgorithm::Aes192,
+            management_is_default: Some(false),
+            management_is_on_card: true,
+            attestation: Some((vec![0x30, 0], vec![0x30, 0])),
+        }))),
     ]);
     all
 }
