@@ -47,8 +47,9 @@ pub(super) fn help(error: &TokenError) -> &'static str {
         TokenError::TokenReadOnly => "see the token's papers on how to make it writable; or use another",
         TokenError::LabelUnusable { .. } => "give --label with 1 to 32 bytes, such as `lab`",
         TokenError::PinUnavailable { .. } => {
-            "run it on a terminal to be asked, or give the PIN with --pin-fd N, with pin-source=file:PATH in the \
-             token's URI, or as the service credential `claviger-pin`"
+            "run it on a terminal to be asked, or name a file that holds it with pin-source=file:PATH in the token's URI. The \
+             first token's PIN may also come by --pin-fd N, or as the service credential `claviger-pin`. A last try is only a \
+             person's"
         }
         TokenError::TokenAbsent { .. } => {
             "plug the token in, or correct its URI: `claviger token list` shows the tokens that are there"
