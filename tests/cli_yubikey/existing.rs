@@ -126,32 +126,73 @@ fn one_on_another_curve_is_refused() {
     assert_eq!(card::slots(&world, &key), ["9d"]);
 }
 
-/// It may be somebody else's, too.
+/// It may be somebody else's, too: so no command destroys it, in whichever way it comes to it.
 #[test]
 fn it_is_never_destroyed() {
     let (world, key) = beside("84", Some("5.7.1"));
     let before = public(&world, &key, "84");
     enroll(&world, &key, &["--slot", "84"]).ok();
     let [first, taken] = world.recipients("active").try_into().unwrap();
-    key.reset_counts();
-    let stderr = world.run(["token", "retire", &taken, "--destroy", "--yes"]).fails(
-        2,
-        &["the key was on the YubiKey before it became the vault's", "help: leave the destruction out"],
-    );
-    silent(&stderr);
-    assert!(world.recipients("destroyed").is_empty());
-    // Nor as the only one, by a rotation.
+    let refused = |run: claviger_tests::Run| {
+        let says = ["the key in slot 84 was not made by this program", "help: leave the destruction out"];
+        silent(&run.fails(1, &says));
+        assert_eq!(public(&world, &key, "84"), before);
+    };
+    let retire = |recipient: &str| world.run(["token", "retire", recipient, "--destroy", "--yes"]);
+    refused(retire(&taken));
+    // Where it stands in for the first, and where it is alone.
+    world.token().yubikey(0).remove();
+    refused(world.line("rotate master --destroy-old"));
     world.run(["token", "retire", &first, "--yes"]).ok();
-    world.line("rotate master --destroy-old").fails(2, &["the key was on the YubiKey before"]);
+    refused(world.line("rotate master --destroy-old"));
+    assert_eq!(card::slots(&world, &key), ["84", "95"], "and nothing was made for it");
+    // As a former key: by itself, and with the one that followed.
     world.line("rotate master").ok();
+    refused(retire(&taken));
+    world.run(["token", "enroll", "--token", &uri(&world, &key), "--again"]).ok();
+    let own = world.recipients("active")[0].clone();
+    let done = retire(&own).ok();
+    assert!(said(&done).contains("sealed anew"), "what it opens is closed otherwise: {}", done.text());
     assert_eq!(public(&world, &key, "84"), before);
+    assert!(world.recipients("destroyed").contains(&own) && !world.recipients("destroyed").contains(&taken));
     assert_eq!(world.get("svc"), VALUE.as_bytes());
-    // The one that followed is the vault's own.
-    world.line("rotate master --destroy-old").ok();
-    let counts = key.counts();
-    assert!(counts.contains_key(&0xf6), "{counts:x?}");
-    assert_eq!(public(&world, &key, "84"), before);
-    assert_eq!(world.get("svc"), VALUE.as_bytes());
+    world.line("verify").ok();
+}
+
+/// Nor by the next enrolment, which clears away what an earlier one left.
+#[test]
+fn one_that_was_not_taken_up_stays() {
+    let world = lone();
+    world.set("svc", VALUE);
+    let key = world.token().add_yubikey(&KeySpec::default());
+    let how = ["-a", "ECCP256", "--pin-policy", "ONCE", "--touch-policy", "ALWAYS", "9d", "-"];
+    card::ykman(&world, &key, &[&["keys", "generate", "-m", card::MAKERS_KEY], &how[..]].concat());
+    let before = public(&world, &key, "9d");
+    let challenge = (1..20).find(|nth| {
+        key.inject(0x87, softhsm_fixtures::At::Nth(*nth), softhsm_fixtures::CardAction::Remove);
+        let outcome = enroll(&world, &key, &[]).outcome();
+        key.clear();
+        key.insert();
+        assert_ne!(outcome.code, Some(0), "it never came to the challenge");
+        !world.recipients("pre-active").is_empty()
+    });
+    assert!(challenge.is_some());
+    let done = world.run(["token", "enroll", "--token", &uri(&world, &key)]).ok();
+    assert!(said(&done).contains("the key is in slot 8"), "{}", done.stderr);
+    assert_eq!(public(&world, &key, "9d"), before);
+    assert!(world.recipients("pre-active").is_empty());
+}
+
+/// A key of this program's own is another vault's, or signs.
+#[test]
+fn one_of_a_vault_is_not_taken_for_another() {
+    let world = lone();
+    let other = world.neighbour("other");
+    let line = ["init", "--token", world.uri(), "--accept-loss", "--existing"];
+    other.run(line).fails(1, &["slot 9d has no key that can be the vault's", "program's own"]);
+    let line = ["token", "enroll", "--token", world.uri(), "--existing", "--slot", "95", "--again"];
+    world.run(line).fails(1, &["slot 95 has no key that can be the vault's", "program's own"]);
+    assert_eq!(world.recipients("active").len(), 1);
 }
 
 /// One that cannot tell what is in its slots gets no key, and lends the one that it shows.

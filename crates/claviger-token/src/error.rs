@@ -197,6 +197,14 @@ pub enum TokenError {
         /// Why not.
         reason: Cow<'static, str>,
     },
+    /// A key that was there before it became a vault's may be somebody else's too: it is not destroyed.
+    #[error(
+        "the key in {key} was not made by this program: it may be somebody else's too, and is not destroyed"
+    )]
+    KeyNotOurs {
+        /// Where it is.
+        key: String,
+    },
     /// The card cannot say what is in its slots, so that a key could be made over another, or another one destroyed.
     #[error("firmware {firmware} does not tell what is in a slot, so no key is made or destroyed on it")]
     FirmwareTooOld {

@@ -112,8 +112,14 @@ pub trait Token: Send + Sync {
         Err(TokenError::Refused { finding: "no keys are made on it through this driver".to_owned() })
     }
 
+    /// Whether a key on the same token was made by this program, so that nobody else misses it. One that is absent is nobody's.
+    fn owns(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
+        let _ = (recipient, scheme);
+        Ok(true)
+    }
+
     /// Destroys another key on the same token, both halves of a pair, and reads back that it is absent. Whether it was
-    /// there: one that is absent already is no error.
+    /// there: one that is absent already is no error. [`TokenError::KeyNotOurs`] where this program did not make it.
     fn destroy_sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
         let _ = (recipient, scheme);
         Err(TokenError::Refused { finding: "no keys are destroyed on it through this driver".to_owned() })

@@ -58,12 +58,6 @@ pub fn policies(profile: &str) -> Option<(PinPolicy, TouchPolicy)> {
     Home::parse(profile).map(|home| (home.pin, home.touch))
 }
 
-/// Whether a key was there before it became a vault's, as the profile that was noted at enrolment says. Such a key is not
-/// destroyed by this driver.
-pub fn is_taken(profile: &str) -> bool {
-    token::is_taken(profile)
-}
-
 /// Whether these bytes are what a card may say of a slot's key, of a PIN, a certificate of a key on P-256, a profile, and an
 /// answer in the form of GENERAL AUTHENTICATE. For fuzzing.
 pub fn reads(bytes: &[u8]) -> [bool; 5] {
@@ -171,8 +165,7 @@ impl Driver for PivDriver {
         let is = |point: &EcPoint| token::recipient(point) == recipient;
         let key = Self::find(uri, access, Home::parse(profile), &recipient, &is)?;
         key.log_in()?;
-        let token = PivToken::new(key, Arc::clone(&access.entropy));
-        Ok(Arc::new(if is_taken(profile) { token.taken() } else { token }))
+        Ok(Arc::new(PivToken::new(key, Arc::clone(&access.entropy))))
     }
 
     fn generate_signer(

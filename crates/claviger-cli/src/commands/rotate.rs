@@ -228,9 +228,6 @@ fn master(args: &MasterArgs, context: &Context) -> Result<(), CliError> {
         return output::print("the master key is not due\n");
     }
     context.config_file()?.check_writable()?;
-    if args.destroy_old {
-        super::token::not_taken(&context.config()?.token)?;
-    }
     if let Some((_, TouchPolicy::Always)) = policies(&context.config()?.token.profile) {
         let services = super::token::enroll::services(api.as_ref())?;
         report::note(&format!(

@@ -11,7 +11,6 @@ mod transfer;
 pub(crate) mod yubikey;
 
 pub(crate) use list::{how_to_change, how_to_change_so, how_to_make, how_to_unblock, tries_text};
-pub(crate) use retire::not_taken;
 pub(crate) use transfer::{Move, move_master};
 
 use crate::{

@@ -105,6 +105,10 @@ fn with_card(error: &TokenError) -> &'static str {
             "polkit lets whoever sits at the machine reach cards, and nobody over SSH or in a service; a rule in \
              /etc/polkit-1/rules.d changes that: docs/yubikey.md has one"
         }
+        TokenError::KeyNotOurs { .. } => {
+            "leave the destruction out: then nothing that is written from now on opens by it. What else the key is for, only its \
+             owner knows; its maker's tool removes it"
+        }
         TokenError::FirmwareTooOld { .. } => {
             "make the key with its maker's tool, and a certificate beside it, and take it: claviger token enroll --yubikey --slot \
              9d --existing"

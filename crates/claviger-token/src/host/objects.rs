@@ -66,6 +66,7 @@ impl Objects {
             Ask::DestroySibling { of, recipient, scheme } => {
                 Told::Was(self.token(of)?.destroy_sibling(recipient, scheme)?)
             }
+            Ask::Owns { of, recipient, scheme } => Told::Was(self.token(of)?.owns(recipient, scheme)?),
             Ask::Wrap { key, cek, context } => {
                 let cek = cek.key().ok_or_else(nonsense)?;
                 Told::Wrapped(self.token(key)?.wrap(&cek, &context.0)?)

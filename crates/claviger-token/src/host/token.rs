@@ -106,6 +106,13 @@ impl Token for HostKey {
         Ok(Arc::new(self.beside(told, new.recipient, new.scheme)?))
     }
 
+    fn owns(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
+        match self.remote.call(|of| Ask::Owns { of, recipient, scheme })? {
+            (Told::Was(was), _) => Ok(was),
+            (_, running) => Err(self.remote.nonsense(&running)),
+        }
+    }
+
     fn destroy_sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
         match self.remote.call(|of| Ask::DestroySibling { of, recipient, scheme })? {
             (Told::Was(was), _) => Ok(was),

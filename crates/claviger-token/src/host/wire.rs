@@ -114,6 +114,11 @@ pub(super) enum Ask {
     Secret(Secret),
     /// The same where there is none.
     NoSecret(TokenError),
+    Owns {
+        of: Handle,
+        recipient: RecipientId,
+        scheme: Scheme,
+    },
     #[cfg(feature = "piv")]
     PivKey {
         uri: Uri,

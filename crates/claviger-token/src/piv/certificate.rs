@@ -34,6 +34,8 @@ const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 
+/// How the subjects of all keys begin that this program makes.
+const OWN: &str = "CN=claviger ";
 /// The subject of a key that was overwritten because its card takes no key out: its slot may be used again.
 const UNUSED: &str = "CN=claviger unused";
 
@@ -64,6 +66,18 @@ pub(super) fn point(object: &[u8]) -> Option<EcPoint> {
 pub(super) fn is_unused(object: &[u8], key: &EcPoint) -> bool {
     let says = |certificate: Certificate| certificate.tbs_certificate().subject().to_string() == UNUSED;
     parse(object).is_some_and(says) && point(object).as_ref() == Some(key)
+}
+
+/// Whether the certificate says that this program made the key.
+pub(super) fn is_own(object: &[u8], key: &EcPoint) -> bool {
+    says_own(object) && point(object).as_ref() == Some(key)
+}
+
+/// Whether the certificate is one of this program's, for whichever key.
+pub(super) fn says_own(object: &[u8]) -> bool {
+    let says =
+        |certificate: Certificate| certificate.tbs_certificate().subject().to_string().starts_with(OWN);
+    parse(object).is_some_and(says)
 }
 
 /// The certificate in an object, in DER; nothing where there is none.

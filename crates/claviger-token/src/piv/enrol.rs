@@ -79,7 +79,12 @@ pub(super) fn make(
     is_possible(scheme)?;
     let card = &beside.card;
     tells_its_slots(card)?;
+    let _holding = beside.login.hold();
     let management = management::find(beside)?;
+    // Before there is a key: whoever does not know it, or goes away, leaves none behind.
+    if wish.pin != PinPolicy::Never {
+        beside.login.log_in(card)?;
+    }
     let (home, point) = in_free_slot(card, &management, wish)?;
     let token = PivToken::new(beside.beside(point, home), Arc::clone(entropy));
     let made = (|| {
@@ -99,7 +104,7 @@ pub(super) fn make(
         Ok(report) => Ok((token, report)),
         Err(error) => {
             // What failed matters more than a key that stays, which is useless by itself.
-            let _ = destroy(card, &management, home, &point);
+            let _ = destroy(card, &management, home, &point, Whose::JustMade);
             Err(error)
         }
     }
@@ -113,12 +118,13 @@ pub(super) fn make_signer(
 ) -> Result<Key, TokenError> {
     let card = &beside.card;
     tells_its_slots(card)?;
+    let _holding = beside.login.hold();
     let management = management::find(beside)?;
+    beside.login.log_in(card)?;
     let wish = Wish { slot: last_free(card)?, pin: PinPolicy::Once, touch: TouchPolicy::Never };
     let (home, point) = in_free_slot(card, &management, wish)?;
     let key = beside.beside(point, home);
     let made = (|| {
-        key.log_in()?;
         let certificate = certificate::object_of(&key, &name(&point), entropy)?;
         card.transact(Again::Yes, |session| {
             management.authenticate(session, card)?;
@@ -129,7 +135,7 @@ pub(super) fn make_signer(
     match made {
         Ok(()) => Ok(key),
         Err(failure) => {
-            let _ = destroy(card, &management, home, &point);
+            let _ = destroy(card, &management, home, &point, Whose::JustMade);
             Err(failure.into())
         }
     }
@@ -211,11 +217,12 @@ fn last_free(card: &Card) -> Result<Option<Slot>, TokenError> {
     })?)
 }
 
-/// Whether a slot has neither key nor certificate, or a key that was overwritten because the card takes none out.
+/// Whether a slot has no key, and no certificate of somebody else's; or a key that was overwritten because the card takes none
+/// out.
 fn is_free(session: &mut Session<'_>, firmware: Firmware, slot: Slot) -> Result<bool, Failure> {
     let certificate = session.object(slot.certificate())?;
     Ok(match find::look(session, firmware, slot, None)? {
-        Content::Nothing => certificate.is_none(),
+        Content::Nothing => certificate.is_none_or(|object| certificate::says_own(&object)),
         Content::Unusable => false,
         Content::Key(key) => certificate.is_some_and(|object| certificate::is_unused(&object, &key.point)),
     })
@@ -229,6 +236,7 @@ fn take(
     wish: Wish,
 ) -> Result<(PivToken, SelfTestReport), TokenError> {
     is_possible(scheme)?;
+    let _holding = beside.login.hold();
     let slot = wish.slot.unwrap_or(Slot::KEY_MANAGEMENT);
     let unusable =
         |reason: &'static str| TokenError::SlotUnusable { slot: slot.to_string(), reason: reason.into() };
@@ -258,7 +266,12 @@ fn take(
             }
         }
     }
-    let token = PivToken::new(beside.beside(found.point, found.home), Arc::clone(entropy)).taken();
+    if is_own(card, found.home, &found.point)? {
+        return Err(unusable(
+            "its key is one of this program's own, made for another vault or to sign: it may serve one alone",
+        ));
+    }
+    let token = PivToken::new(beside.beside(found.point, found.home), Arc::clone(entropy));
     let report = self_test::self_test(&token)?;
     Ok((token, report))
 }
@@ -286,6 +299,31 @@ fn as_asked(token: &PivToken, asked: Home) -> Result<SelfTestReport, TokenError>
     }
 }
 
+/// Whether a certificate on the card says that this program made the key.
+pub(super) fn is_own(card: &Card, home: Home, point: &EcPoint) -> Result<bool, TokenError> {
+    Ok(card.transact(Again::Yes, |session| says_own(session, home.slot, point))?)
+}
+
+/// The certificate is beside the key; or where that was made, if somebody moved it.
+fn says_own(session: &mut Session<'_>, slot: Slot, point: &EcPoint) -> Result<bool, Failure> {
+    let others = Slot::homes().filter(|other| *other != slot);
+    for slot in std::iter::once(slot).chain(others) {
+        if session.object(slot.certificate())?.is_some_and(|object| certificate::is_own(&object, point)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// By what a key that is to be destroyed is known to be this program's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// It was made a moment ago, and nobody else knows it.
+    JustMade,
+    /// A certificate says so: one without is somebody else's.
+    ByCertificate,
+}
+
 /// Takes a key out of its slot; where the card takes none out, another is made over it, and marked as free to be overwritten.
 /// A slot that has another key by now is left alone.
 pub(super) fn destroy(
@@ -293,12 +331,16 @@ pub(super) fn destroy(
     management: &ManagementKey,
     home: Home,
     point: &EcPoint,
+    whose: Whose,
 ) -> Result<(), TokenError> {
     tells_its_slots(card)?;
     Ok(card.transact(Again::Yes, |session| {
         match find::look(session, card.firmware, home.slot, Some(home))? {
             Content::Key(found) if found.point == *point => {}
             _ => return Ok(()),
+        }
+        if whose == Whose::ByCertificate && !says_own(session, home.slot, point)? {
+            return Err(TokenError::KeyNotOurs { key: format!("slot {}", home.slot) }.into());
         }
         management.authenticate(session, card)?;
         take_out(session, card.firmware, home.slot)
@@ -307,9 +349,9 @@ pub(super) fn destroy(
 
 fn take_out(session: &mut Session<'_>, firmware: Firmware, slot: Slot) -> Result<(), Failure> {
     if firmware >= Firmware::DELETE {
-        // In this order, so that what remains of a failure in between is still found.
-        session.put_object(slot.certificate(), &[])?;
-        return session.delete_key(slot);
+        // In this order: a certificate of ours without a key is in nobody's way.
+        session.delete_key(slot)?;
+        return session.put_object(slot.certificate(), &[]);
     }
     let over = session.generate(slot, PinPolicy::Always, TouchPolicy::Never)?;
     session.put_object(slot.certificate(), &certificate::unused(&over, &OsEntropy)?)

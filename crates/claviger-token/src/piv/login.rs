@@ -23,6 +23,25 @@ pub(super) struct Login {
     in_doubt: Arc<Mutex<Option<u8>>>,
     // One asks at a time; how often that led to a login.
     turns: Arc<Mutex<u64>>,
+    // While a key is made: the PIN, which that wants more than once.
+    held: Arc<Mutex<Held>>,
+}
+
+/// A PIN that is kept for the moment.
+enum Held {
+    No,
+    /// The next one that is right will be.
+    Next,
+    Pin(Arc<Pin>),
+}
+
+/// As long as this lives the PIN is kept, and nobody is asked for it twice.
+pub(super) struct Holding<'a>(&'a Login);
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        *self.0.held_mut() = Held::No;
+    }
 }
 
 /// Whether a PIN that was just given is still wanted at the next use.
@@ -41,7 +60,26 @@ impl Login {
             refused: Arc::default(),
             in_doubt: Arc::default(),
             turns: Arc::default(),
+            held: Arc::new(Mutex::new(Held::No)),
         }
+    }
+
+    /// Keeps the PIN that is given from now on, until the answer goes.
+    pub(super) fn hold(&self) -> Holding<'_> {
+        *self.held_mut() = Held::Next;
+        Holding(self)
+    }
+
+    /// The PIN that is kept. Nobody else had given it, and the card may be made to forget it.
+    pub(super) fn held(&self) -> Option<Arc<Pin>> {
+        match &*self.held_mut() {
+            Held::Pin(pin) => Some(Arc::clone(pin)),
+            Held::No | Held::Next => None,
+        }
+    }
+
+    fn held_mut(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something with the card; where it wants the PIN, that is asked for, given, and the same is done again.
@@ -68,11 +106,20 @@ impl Login {
                 done => return done,
             }
         };
-        let pin = self.ask(card, left)?;
+        let held = self.held().filter(|_| !self.refused.load(Ordering::SeqCst));
+        let pin = match held {
+            Some(pin) => pin,
+            None => Arc::new(self.ask(card, left)?),
+        };
         *self.in_doubt() = Some(left);
         let done = card.transact(Again::Yes, |session| {
             session.verify(&pin).map_err(|failure| self.was_refused(failure))?;
             *self.in_doubt() = None;
+            let mut held = self.held_mut();
+            if matches!(*held, Held::Next) {
+                *held = Held::Pin(Arc::clone(&pin));
+            }
+            drop(held);
             work(session, true)
         });
         *now += 1;
@@ -108,6 +155,7 @@ impl Login {
         };
         self.refused.store(true, Ordering::SeqCst);
         *self.in_doubt() = None;
+        *self.held_mut() = Held::No;
         error.into()
     }
 

@@ -71,8 +71,8 @@ fn off_the_curve(token: &PivToken, report: &mut SelfTestReport) -> Result<(), To
     }
 }
 
-/// The key used before the PIN is given. Where it was given before, to take it away would cost its owner another: then what was
-/// read back has to do.
+/// The key used before the PIN is given. Where it stands, because this program gave it a moment ago, the card is made to forget
+/// it. Where somebody else did, that would cost its owner another: then what was read back has to do.
 fn without_pin(token: &PivToken, report: &mut SelfTestReport) -> Result<(), TokenError> {
     const NAME: &str = "use without the PIN";
 
@@ -82,8 +82,11 @@ fn without_pin(token: &PivToken, report: &mut SelfTestReport) -> Result<(), Toke
         return Ok(());
     }
     let point = token.key.point;
+    let is_anothers = token.key.login.held().is_none();
     let refusal = token.key.card.transact(Again::Yes, |session| {
-        if session.pin_state()? == PinState::Given {
+        if session.pin_state()? == PinState::Given
+            && (is_anothers || !session.select_anew()? || session.pin_state()? == PinState::Given)
+        {
             return Ok(None);
         }
         match session.agree(home.slot, &point) {

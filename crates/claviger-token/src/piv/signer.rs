@@ -1,6 +1,11 @@
 //! Signing keys in retired slots: with the PIN once, and without a touch, because a log is signed while nobody is there.
 
-use super::{enrol, fault::Failure, key::Key, management};
+use super::{
+    enrol::{self, Whose},
+    fault::Failure,
+    key::Key,
+    management,
+};
 use crate::{Signer, TokenError, software};
 use claviger_types::{Digest, EcPoint, SignerId};
 use p256::ecdsa::Signature;
@@ -70,8 +75,11 @@ impl Signer for PivSigner {
         let card = &self.key.card;
         enrol::tells_its_slots(card)?;
         let home = self.key.find()?;
+        if !enrol::is_own(card, home, &self.key.point)? {
+            return Err(TokenError::KeyNotOurs { key: format!("slot {}", home.slot) });
+        }
         let management = management::find(&self.key)?;
-        enrol::destroy(card, &management, home, &self.key.point)
+        enrol::destroy(card, &management, home, &self.key.point, Whose::ByCertificate)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     card::{self, Again},
-    enrol,
+    enrol::{self, Whose},
     fault::Failure,
     find,
     key::{Home, Key},
@@ -23,14 +23,6 @@ pub(super) struct PivToken {
     pub(super) entropy: Arc<dyn Entropy>,
 }
 
-/// What ends the profile of a key that was not made for the vault.
-const TAKEN: &str = " taken";
-
-/// Whether a key was there before it became a vault's, as the profile that was noted then says.
-pub(super) fn is_taken(profile: &str) -> bool {
-    profile.ends_with(TAKEN)
-}
-
 /// The recipient that a key on a card is.
 pub(super) fn recipient(point: &EcPoint) -> RecipientId {
     RecipientId::from_bytes(software::name_of(point))
@@ -49,12 +41,6 @@ impl PivToken {
             profile: home.profile(),
         };
         Self { key, description, entropy }
-    }
-
-    /// The same, noted as one that was there before it became the vault's.
-    pub(super) fn taken(mut self) -> Self {
-        self.description.profile += TAKEN;
-        self
     }
 
     /// The key of this recipient on the same card.
@@ -97,9 +83,13 @@ impl PivToken {
     /// Takes a key out of its slot.
     fn destroy(&self, home: Home, point: &EcPoint) -> Result<(), TokenError> {
         let card = &self.key.card;
+        // Before anybody is asked for a management key in vain.
+        if !enrol::is_own(card, home, point)? {
+            return Err(TokenError::KeyNotOurs { key: format!("slot {}", home.slot) });
+        }
         enrol::tells_its_slots(card)?;
         let management = management::find(&self.key)?;
-        enrol::destroy(card, &management, home, point)?;
+        enrol::destroy(card, &management, home, point, Whose::ByCertificate)?;
         let there = card.transact(Again::Yes, |session| {
             find::slot_of(session, card.firmware, Some(home), &|found| found == point)
         })?;
@@ -160,6 +150,13 @@ impl Token for PivToken {
         Ok(Arc::new(token))
     }
 
+    fn owns(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
+        match self.beside(recipient, scheme)? {
+            Some((home, point)) => enrol::is_own(&self.key.card, home, &point),
+            None => Ok(true),
+        }
+    }
+
     fn destroy_sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
         let Some((home, point)) = self.beside(recipient, scheme)? else { return Ok(false) };
         self.destroy(home, &point)?;
@@ -177,14 +174,6 @@ impl Kek for PivToken {
     }
 
     fn destroy_key(&self) -> Result<(), TokenError> {
-        if is_taken(&self.description.profile) {
-            return Err(TokenError::SlotUnusable {
-                slot: self.key.home().slot.to_string(),
-                reason:
-                    "its key was there before it became the vault's, and is not destroyed by this program"
-                        .into(),
-            });
-        }
         let home = self.key.find()?;
         self.destroy(home, &self.key.point)
     }

@@ -51,6 +51,7 @@ contract! { yubikey = YubiKey {
     signer_survives_logout: signers::a_signer_survives_logout;
     pulled_and_put_back: loss::a_token_is_pulled_and_put_back;
     tries: piv::pins::the_tries_are_told_before_each;
+    pin_before_keys: piv::pins::it_is_asked_for_before_anything_is_made;
     right_pin: piv::pins::the_right_one_makes_up_for_wrong_ones;
     impossible_pin: piv::pins::a_pin_of_no_length_spends_no_try;
     wrong_pin_once: piv::pins::a_wrong_one_is_given_once_whatever_else_fails;
@@ -72,6 +73,8 @@ contract! { yubikey = YubiKey {
     full_card: piv::slots::a_full_card_says_so;
     overwritten_slots: piv::slots::an_overwritten_one_is_used_again;
     existing_keys: piv::slots::what_is_there_is_taken_as_it_is;
+    existing_keys_of_vaults: piv::slots::what_is_a_vaults_already_is_refused;
+    certificates_left_behind: piv::slots::what_is_left_of_a_destroyed_one_is_no_hindrance;
     failed_enrolment: piv::slots::what_does_not_pass_is_taken_away("5.4.3");
     failed_enrolment_on_5_7: piv::slots::what_does_not_pass_is_taken_away("5.7.1");
     management_tdes: piv::management::a_makers_key(("3des", "5.4.3", "3DES"));

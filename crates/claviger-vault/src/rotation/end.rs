@@ -8,6 +8,18 @@ use crate::{
     snapshot::Snapshot,
     succession,
 };
+use claviger_token::TokenError;
+
+/// One that may not be destroyed is not.
+fn is_destroyed(done: Result<bool, VaultError>) -> Result<bool, VaultError> {
+    match done {
+        Err(VaultError::Token(TokenError::KeyNotOurs { key })) => {
+            tracing::warn!(key, "it stays: this program did not make it");
+            Ok(false)
+        }
+        done => done,
+    }
+}
 
 impl Vault {
     /// The payload of the head that no longer has the job. Keys that are to be destroyed are gone before it is written.
@@ -21,8 +33,8 @@ impl Vault {
         self.move_on(&registry, job)?;
         let now = self.clock.now();
         for id in &job.retiring {
-            // A key on a token that is not here was not destroyed, whatever was asked.
-            let stays = job.destroy && !registry.record(*id)?.destroy_on(self.keyring.token())?;
+            // A key on a token that is not here was not destroyed, whatever was asked, nor was one of somebody else's.
+            let stays = job.destroy && !is_destroyed(registry.record(*id)?.destroy_on(self.keyring.token()))?;
             let end = if stays { RecipientState::Deactivated } else { job.end };
             registry.recipient_mut(*id)?.become_state(end, now);
         }

@@ -7,7 +7,7 @@ use crate::{
     report::RecipientState,
     snapshot::Snapshot,
 };
-use claviger_token::NewKey;
+use claviger_token::{NewKey, TokenError};
 use claviger_types::{RecipientId, Scheme};
 
 /// How to rotate the master key.
@@ -52,8 +52,14 @@ impl Vault {
             Ok((old, scheme))
         })?;
 
-        let asked = RecipientId::random(self.entropy.as_ref())?;
         let token = self.keyring.token();
+        if how.destroy_old
+            && let Some(scheme) = old.scheme()
+            && !token.owns(old.id, scheme)?
+        {
+            return Err(TokenError::KeyNotOurs { key: old.key_label }.into());
+        }
+        let asked = RecipientId::random(self.entropy.as_ref())?;
         let new = NewKey { recipient: asked, label: key_label(asked), scheme };
         let key = token.generate_sibling(&new)?;
         // A card names its keys itself.

@@ -8,7 +8,7 @@ use crate::{
     session::Step,
 };
 use claviger_envelope::{ContentAlg, DataKey, DataKeyContext, DataKeyEnvelope, answer};
-use claviger_token::{KeyDescription, Token, Unwrapped};
+use claviger_token::{KeyDescription, Token, TokenError, Unwrapped};
 use claviger_types::{Digest, RecipientId, ServiceId, VaultId};
 use std::sync::Arc;
 
@@ -32,6 +32,14 @@ pub enum KeyFate {
     DestroyedOn(Arc<dyn Token>),
     /// It is absent from its token already.
     Gone,
+}
+
+/// Which keys of a token were destroyed.
+#[derive(Default)]
+struct Gone {
+    keys: Vec<RecipientId>,
+    /// Whether no other is there that opens old copies.
+    all: bool,
 }
 
 impl Retire {
@@ -198,10 +206,7 @@ impl Vault {
         self.opens_by_one_of(&staying)?;
         let gone = Self::destroy_with_former_keys(&registry, recipient, &how.key)?;
         let plan = Plan {
-            kind: match gone {
-                Some(_) if !how.compromised && !was_stuck => JobKind::Rewrap,
-                _ => JobKind::Replace,
-            },
+            kind: if gone.all && !how.compromised && !was_stuck { JobKind::Rewrap } else { JobKind::Replace },
             retiring: vec![recipient],
             end: match (how.destroys(), how.compromised) {
                 (true, _) => RecipientState::Destroyed,
@@ -212,8 +217,7 @@ impl Vault {
             made: None,
         };
         let note_gone = |registry: &mut Registry, now| {
-            let gone = gone.iter().flatten().filter(|id| **id != recipient);
-            gone.copied().try_for_each(|id| {
+            gone.keys.iter().copied().filter(|id| *id != recipient).try_for_each(|id| {
                 registry.recipient_mut(id)?.become_state(RecipientState::Destroyed, now);
                 Ok(())
             })
@@ -251,12 +255,12 @@ impl Vault {
     }
 
     /// Destroys a recipient's key and every former key of the vault on the same token, each of which could open old copies.
-    /// Which ones are gone; `None` where some may still be there.
+    /// Former ones that somebody else may need stay.
     fn destroy_with_former_keys(
         registry: &Registry,
         recipient: RecipientId,
         fate: &KeyFate,
-    ) -> Result<Option<Vec<RecipientId>>, VaultError> {
+    ) -> Result<Gone, VaultError> {
         let retired = registry.record(recipient)?;
         let on_it: Vec<&RecipientRecord> = registry
             .recipients
@@ -264,13 +268,33 @@ impl Vault {
             .filter(|other| other.is_on_token_of(retired) && other.state != RecipientState::Destroyed)
             .filter(|other| other.id == recipient || other.state != RecipientState::Active)
             .collect();
+        let mut gone = Gone::default();
         match fate {
-            KeyFate::Kept => return Ok(None),
-            KeyFate::Gone if on_it.len() > 1 => return Ok(None),
-            KeyFate::Gone => {}
-            KeyFate::DestroyedOn(_) => on_it.iter().try_for_each(|record| destroy_key(record, fate))?,
+            KeyFate::Kept => {}
+            KeyFate::Gone => {
+                gone.all = on_it.len() == 1;
+                gone.keys.extend(Some(recipient).filter(|_| gone.all));
+            }
+            KeyFate::DestroyedOn(token) => {
+                let may = |record: &RecipientRecord| {
+                    record.scheme().map_or(Ok(true), |scheme| token.owns(record.id, scheme))
+                };
+                // Before any is destroyed.
+                if !may(retired)? {
+                    return Err(TokenError::KeyNotOurs { key: retired.key_label.clone() }.into());
+                }
+                gone.all = true;
+                for record in on_it {
+                    if may(record)? {
+                        destroy_key(record, fate)?;
+                        gone.keys.push(record.id);
+                    } else {
+                        gone.all = false;
+                    }
+                }
+            }
         }
-        Ok(Some(on_it.into_iter().map(|record| record.id).collect()))
+        Ok(gone)
     }
 
     /// Has the job that is under way go on without a recipient to which nobody can wrap any more.

@@ -157,7 +157,11 @@ fn clear_left_over(api: &dyn Api, found: &Found, keys: &NewKeys, context: &Conte
         if info.state == RecipientState::PreActive && is_on(&info, found) {
             // A key that was there before is proposed by the same name again.
             if info.id != keys.description()?.recipient {
-                keys.token()?.destroy_sibling(info.id, info.scheme)?;
+                match keys.token()?.destroy_sibling(info.id, info.scheme) {
+                    // Somebody else's stays.
+                    Ok(_) | Err(TokenError::KeyNotOurs { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             api.retire(info.id, &Retire::default(), &claviger_gate::Silent)?;
             forget(info.id, context)?;

@@ -187,25 +187,12 @@ pub(super) fn to_be_destroyed(recipient: &RecipientInfo, context: &Context) -> R
             instead,
         ));
     };
-    not_taken(entry)?;
     match open::open_entry(entry, context) {
         Ok(opened) => Ok(KeyFate::DestroyedOn(opened.token)),
         // Looked for after a login: an attempt that was cut short has destroyed it.
         Err(error) if entry.recipient == recipient.id && open::is_key_missing(&error) => Ok(KeyFate::Gone),
         Err(error) => Err(error),
     }
-}
-
-/// Refuses to destroy a key that was there before it became the vault's: somebody else may need it.
-pub(crate) fn not_taken(entry: &TokenConfig) -> Result<(), CliError> {
-    if !claviger_token::piv::is_taken(&entry.profile) {
-        return Ok(());
-    }
-    Err(CliError::usage(
-        "the key was on the YubiKey before it became the vault's, and may be somebody else's too: it is not destroyed",
-        "leave the destruction out: then nothing that is written from now on opens by it. What else it is for, only its owner \
-         knows; its maker's tool removes it",
-    ))
 }
 
 /// Takes a recipient out of the configuration, if it is there; where it stood first, the next one does.

@@ -60,6 +60,7 @@ fn asks() -> Vec<Ask> {
         Ask::Close { object: u64::MAX },
         Ask::Secret(secret()),
         Ask::NoSecret(TokenError::PinUnavailable { reason: "asked twice".to_owned() }),
+        Ask::Owns { of: 1, recipient, scheme },
         #[cfg(feature = "piv")]
         Ask::PivKey { uri: uri(), recipient },
     ]

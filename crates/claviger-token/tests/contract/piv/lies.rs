@@ -1,6 +1,6 @@
 //! Cards that say yes to what they must refuse, or do not do what they say: none of their keys becomes a vault's.
 
-use super::hands::{Hands, Person, attended, enrol, kek, wish, with_key};
+use super::hands::{FIRST_PIN, Hands, Person, attended, enrol, kek, wish, with_key};
 use crate::lab::Lab;
 use claviger_token::TokenError;
 use softhsm_fixtures::{At, CardAction, KeySpec};
@@ -31,7 +31,7 @@ pub(crate) fn one_that_wants_no_pin_is_refused(lab: &Lab<'_>) {
         let finding = refused(enrol(&lab, wish(None, policy, "never")));
         yubikey.clear();
         assert!(finding.contains("without the PIN"), "{policy}: {finding}");
-        assert_eq!(person.heard(), [], "no PIN is given to it");
+        assert_eq!(person.heard(), [FIRST_PIN], "{policy}");
         assert_eq!(Hands::on(&yubikey).occupied(), [], "{policy}");
     }
     kek(&lab, None, "never", "never");
@@ -71,5 +71,5 @@ pub(crate) fn one_that_does_not_prove_its_management_key_gets_none(lab: &Lab<'_>
     let outcome = enrol(&lab, wish(None, "once", "never")).map(drop);
     assert!(matches!(outcome, Err(TokenError::ManagementKeyIncorrect)), "{outcome:?}");
     assert_eq!(yubikey.counts().get(&MAKE), None);
-    assert_eq!(person.heard(), []);
+    assert_eq!(person.heard(), [FIRST_PIN]);
 }

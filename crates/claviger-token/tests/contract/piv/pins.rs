@@ -1,10 +1,10 @@
 //! The card's PIN: how many tries are told, and that none is spent twice.
 
-use super::hands::{FIRST_PIN, Hands, Heard, Person, attended, kek, lab_of};
+use super::hands::{FIRST_PIN, Hands, Heard, Person, attended, enrol, kek, lab_of, wish};
 use crate::lab::{CONTEXT, Lab, fresh, key};
 use claviger_token::{Access, Kek, PinFile, PinTries, TokenError};
 use claviger_types::OsEntropy;
-use softhsm_fixtures::{At, CardAction};
+use softhsm_fixtures::{At, CardAction, PIN};
 use std::{fs, os::unix::fs::OpenOptionsExt as _, sync::Arc};
 
 const WRONG: &str = "654321";
@@ -161,4 +161,33 @@ pub(crate) fn a_wrong_one_is_given_once_whatever_else_fails(lab: &Lab<'_>) {
             }
         }
     }
+}
+
+/// Whoever does not know it, or goes away at the question, leaves nothing behind.
+pub(crate) fn it_is_asked_for_before_anything_is_made(lab: &Lab<'_>) {
+    let yubikey = lab.instance.yubikey(0);
+    yubikey.reset_counts();
+    let wrong = Person::with(WRONG, None);
+    let outcome = enrol(&lab_of(lab, &yubikey, &wrong), wish(None, "always", "never")).map(drop);
+    assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{outcome:?}");
+    let writing = |ins: &u8| [0x47, 0xdb, 0xf6].contains(ins);
+    assert!(!yubikey.counts().keys().any(writing), "{:x?}", yubikey.counts());
+    // It is asked for once, however often the new key wants it; and the attack without it is tried all the same.
+    let person = Person::new();
+    let lab = lab_of(lab, &yubikey, &person);
+    for pin in ["once", "always"] {
+        Hands::on(&yubikey).reset();
+        let (_, report) = enrol(&lab, wish(None, pin, "never")).unwrap();
+        assert_eq!(person.heard().len(), 1, "{pin}");
+        let attack = report.checks.iter().find(|check| check.name == "use without the PIN").unwrap();
+        assert_eq!(attack.outcome, "refused (6982)", "{pin}");
+    }
+    // What somebody else gave is not taken away for it.
+    Hands::on(&yubikey).reset();
+    let mut others = Hands::on(&yubikey);
+    others.give_pin(PIN);
+    let (_, report) = enrol(&lab, wish(None, "once", "never")).unwrap();
+    let attack = report.checks.iter().find(|check| check.name == "use without the PIN").unwrap();
+    assert!(attack.outcome.starts_with("not tried"), "{}", attack.outcome);
+    assert_eq!((others.pin_state(), person.heard()), (0x9000, vec![]));
 }

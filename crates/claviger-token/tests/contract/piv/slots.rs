@@ -3,7 +3,7 @@
 use super::hands::{Hands, P256, P384, Person, attended, enrol, kek, point, slot, tool, wish, with_key};
 use crate::lab::{CONTEXT, Lab, fresh, key};
 use claviger_token::{Kek, PivKek, TokenError};
-use claviger_types::{OsEntropy, SignerId};
+use claviger_types::{OsEntropy, Scheme, SignerId};
 use softhsm_fixtures::{At, CardAction, KeySpec};
 use std::sync::Arc;
 
@@ -127,24 +127,61 @@ pub(crate) fn what_is_there_is_taken_as_it_is(lab: &Lab<'_>) {
     let make = ["-a", "generate", "-s", "85", "-A", "ECCP256", "--pin-policy=always", "--touch-policy=never"];
     tool(lab.instance, "yubico-piv-tool", &make);
     let anothers = existing(&lab, Some("85")).unwrap();
-    assert_eq!(anothers.describe().profile, "piv1 slot=85 pin=always touch=never taken");
+    assert_eq!(anothers.describe().profile, "piv1 slot=85 pin=always touch=never");
     let mut hands = Hands::on(&yubikey);
     let before = hands.occupied();
     let taken = existing(&lab, None).unwrap();
     assert_eq!(hands.occupied(), before);
-    assert_eq!(taken.describe().profile, "piv1 slot=9d pin=once touch=cached taken");
+    assert_eq!(taken.describe().profile, "piv1 slot=9d pin=once touch=cached");
     let cek = fresh();
     let wrapped = taken.wrap(&cek, CONTEXT).unwrap();
     assert!(key(&lab.open(&taken).unwrap(), &wrapped).same_as(&cek));
     // It is its owner's, and not this program's to destroy.
     for key in [&taken, &lab.open(&taken).unwrap()] {
         let outcome = key.destroy_key();
+        assert!(matches!(&outcome, Err(TokenError::KeyNotOurs { key }) if key == "slot 9d"), "{outcome:?}");
+    }
+    // Nor by another of the same card, whichever way it is opened.
+    let own = kek(&lab, Some("86"), "once", "never");
+    let (theirs, scheme) = (taken.describe().recipient, Scheme::EcdhEsA256Kw);
+    assert!(!own.owns(theirs, scheme).unwrap() && own.owns(own.describe().recipient, scheme).unwrap());
+    let outcome = own.destroy_sibling(theirs, scheme);
+    assert!(matches!(outcome, Err(TokenError::KeyNotOurs { .. })), "{outcome:?}");
+    own.destroy_key().unwrap();
+    assert_eq!(hands.occupied(), before);
+}
+
+/// A key serves one vault, or signs: not another vault as well, which would lose it with the first.
+pub(crate) fn what_is_a_vaults_already_is_refused(lab: &Lab<'_>) {
+    let (lab, _, _) = attended(lab);
+    let made = kek(&lab, None, "once", "never");
+    let signer = SignerId::random(&OsEntropy).unwrap();
+    lab.driver.generate_signer(&lab.uri, &lab.access, signer, "signer").unwrap();
+    for slot in ["9d", "95"] {
+        let outcome = existing(&lab, Some(slot)).map(drop);
         assert!(
-            matches!(&outcome, Err(TokenError::SlotUnusable { slot, .. }) if slot == "9d"),
-            "{outcome:?}"
+            matches!(&outcome, Err(TokenError::SlotUnusable { reason, .. }) if reason.contains("program's own")),
+            "{slot}: {outcome:?}"
         );
     }
-    assert_eq!(hands.occupied(), before);
+    made.self_test().unwrap();
+}
+
+/// A certificate that this program left behind is in nobody's way.
+pub(crate) fn what_is_left_of_a_destroyed_one_is_no_hindrance(lab: &Lab<'_>) {
+    let spec = KeySpec { firmware: Some("5.7.1"), management: Some("3des"), ..KeySpec::default() };
+    let (lab, yubikey) = with_key(lab, &spec, &Person::new());
+    let made = kek(&lab, None, "once", "never");
+    let mut hands = Hands::on(&yubikey);
+    yubikey.inject(0xdb, At::Every, CardAction::Status(0x6f00));
+    assert!(made.destroy_key().is_err(), "not all of it is done");
+    yubikey.clear();
+    assert_eq!(hands.occupied(), [], "the key is gone first");
+    assert!(!hands.certificate(0x9d).is_empty());
+    assert_eq!(slot(kek(&lab, None, "once", "never").as_ref()), 0x9d);
+    // Somebody else's is in the way.
+    hands.put_certificate(0x82, &[0x70, 0x02, 0x30, 0x00, 0x71, 0x01, 0x00, 0xfe, 0x00]);
+    assert_eq!(slot(kek(&lab, None, "once", "never").as_ref()), 0x83);
 }
 
 /// A key that was made but does not pass is not left behind; and where its slot has another by then, that one is left alone.
