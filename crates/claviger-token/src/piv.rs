@@ -17,6 +17,7 @@ pub mod attestation;
 mod card;
 mod certificate;
 mod culprits;
+mod destroy;
 mod enrol;
 mod fault;
 mod find;

@@ -1,11 +1,11 @@
-//! Making a KEK in a slot, taking one that is there, destroying one.
+//! Making a KEK in a slot, or taking one that is there.
 //!
 //! Nothing is overwritten: a slot is looked into before anything is made in it, in the same transaction. What is made is read
 //! back, used, and attacked, and only then gets its certificate; whatever fails, it is destroyed again.
 
 use super::{
     card::{Again, Card},
-    certificate,
+    certificate, destroy,
     fault::Failure,
     find::{self, Content, Occupied},
     history,
@@ -18,7 +18,7 @@ use super::{
     token::PivToken,
 };
 use crate::{NewKek, PivKek, SelfTestReport, TokenError};
-use claviger_types::{EcPoint, Entropy, OsEntropy, Scheme};
+use claviger_types::{EcPoint, Entropy, Scheme};
 use std::sync::Arc;
 
 /// Where a key is wanted, and when it shall ask.
@@ -78,7 +78,7 @@ pub(super) fn make(
 ) -> Result<(PivToken, SelfTestReport), TokenError> {
     is_possible(scheme)?;
     let card = &beside.card;
-    tells_its_slots(card)?;
+    destroy::tells_its_slots(card)?;
     let _holding = beside.login.hold();
     let management = management::find(beside)?;
     // Before there is a key: whoever does not know it, or goes away, leaves none behind.
@@ -104,7 +104,7 @@ pub(super) fn make(
         Ok(report) => Ok((token, report)),
         Err(error) => {
             // What failed matters more than a key that stays, which is useless by itself.
-            let _ = destroy(card, &management, home, &point, Whose::JustMade);
+            let _ = destroy::just_made(card, &management, home, &point);
             Err(error)
         }
     }
@@ -117,7 +117,7 @@ pub(super) fn make_signer(
     name: impl FnOnce(&EcPoint) -> String,
 ) -> Result<Key, TokenError> {
     let card = &beside.card;
-    tells_its_slots(card)?;
+    destroy::tells_its_slots(card)?;
     let _holding = beside.login.hold();
     let management = management::find(beside)?;
     beside.login.log_in(card)?;
@@ -135,7 +135,7 @@ pub(super) fn make_signer(
     match made {
         Ok(()) => Ok(key),
         Err(failure) => {
-            let _ = destroy(card, &management, home, &point, Whose::JustMade);
+            let _ = destroy::just_made(card, &management, home, &point);
             Err(failure.into())
         }
     }
@@ -147,15 +147,6 @@ fn is_possible(scheme: Scheme) -> Result<(), TokenError> {
     }
     let tried = vec![format!("{scheme}: a PIV card does {} alone", Scheme::EcdhEsA256Kw)];
     Err(TokenError::NoScheme { tried })
-}
-
-/// Before firmware 5.3 a key that was brought there and has no certificate looks like none, and a certificate that was left
-/// behind like a key.
-pub(super) fn tells_its_slots(card: &Card) -> Result<(), TokenError> {
-    if card.firmware >= Firmware::METADATA {
-        return Ok(());
-    }
-    Err(TokenError::FirmwareTooOld { firmware: card.firmware.to_string() })
 }
 
 /// Looks for a free slot and makes a key in it, while nobody else can. It is not done again after a loss in the middle: then
@@ -177,7 +168,7 @@ fn in_free_slot(card: &Card, management: &ManagementKey, wish: Wish) -> Result<(
             // now is nobody else's.
             Err(failure) if !failure.is_loss() => {
                 if !is_free(session, card.firmware, slot)? {
-                    take_out(session, card.firmware, slot)?;
+                    destroy::take_out(session, card.firmware, slot)?;
                 }
                 Err(failure)
             }
@@ -266,7 +257,7 @@ fn take(
             }
         }
     }
-    if is_own(card, found.home, &found.point)? {
+    if destroy::is_own(card, found.home, &found.point)? {
         return Err(unusable(
             "its key is one of this program's own, made for another vault or to sign: it may serve one alone",
         ));
@@ -297,62 +288,4 @@ fn as_asked(token: &PivToken, asked: Home) -> Result<SelfTestReport, TokenError>
             finding: format!("slot {} does not have the key that was made", asked.slot),
         }),
     }
-}
-
-/// Whether a certificate on the card says that this program made the key.
-pub(super) fn is_own(card: &Card, home: Home, point: &EcPoint) -> Result<bool, TokenError> {
-    Ok(card.transact(Again::Yes, |session| says_own(session, home.slot, point))?)
-}
-
-/// The certificate is beside the key; or where that was made, if somebody moved it.
-fn says_own(session: &mut Session<'_>, slot: Slot, point: &EcPoint) -> Result<bool, Failure> {
-    let others = Slot::homes().filter(|other| *other != slot);
-    for slot in std::iter::once(slot).chain(others) {
-        if session.object(slot.certificate())?.is_some_and(|object| certificate::is_own(&object, point)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// By what a key that is to be destroyed is known to be this program's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
-    /// It was made a moment ago, and nobody else knows it.
-    JustMade,
-    /// A certificate says so: one without is somebody else's.
-    ByCertificate,
-}
-
-/// Takes a key out of its slot; where the card takes none out, another is made over it, and marked as free to be overwritten.
-/// A slot that has another key by now is left alone.
-pub(super) fn destroy(
-    card: &Card,
-    management: &ManagementKey,
-    home: Home,
-    point: &EcPoint,
-    whose: Whose,
-) -> Result<(), TokenError> {
-    tells_its_slots(card)?;
-    Ok(card.transact(Again::Yes, |session| {
-        match find::look(session, card.firmware, home.slot, Some(home))? {
-            Content::Key(found) if found.point == *point => {}
-            _ => return Ok(()),
-        }
-        if whose == Whose::ByCertificate && !says_own(session, home.slot, point)? {
-            return Err(TokenError::KeyNotOurs { key: format!("slot {}", home.slot) }.into());
-        }
-        management.authenticate(session, card)?;
-        take_out(session, card.firmware, home.slot)
-    })?)
-}
-
-fn take_out(session: &mut Session<'_>, firmware: Firmware, slot: Slot) -> Result<(), Failure> {
-    if firmware >= Firmware::DELETE {
-        // In this order: a certificate of ours without a key is in nobody's way.
-        session.delete_key(slot)?;
-        return session.put_object(slot.certificate(), &[]);
-    }
-    let over = session.generate(slot, PinPolicy::Always, TouchPolicy::Never)?;
-    session.put_object(slot.certificate(), &certificate::unused(&over, &OsEntropy)?)
 }

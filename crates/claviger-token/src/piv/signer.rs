@@ -1,11 +1,6 @@
 //! Signing keys in retired slots: with the PIN once, and without a touch, because a log is signed while nobody is there.
 
-use super::{
-    enrol::{self, Whose},
-    fault::Failure,
-    key::Key,
-    management,
-};
+use super::{destroy, enrol, fault::Failure, key::Key};
 use crate::{Signer, TokenError, software};
 use claviger_types::{Digest, EcPoint, SignerId};
 use p256::ecdsa::Signature;
@@ -72,14 +67,8 @@ impl Signer for PivSigner {
     }
 
     fn destroy_key(&self) -> Result<(), TokenError> {
-        let card = &self.key.card;
-        enrol::tells_its_slots(card)?;
         let home = self.key.find()?;
-        if !enrol::is_own(card, home, &self.key.point)? {
-            return Err(TokenError::KeyNotOurs { key: format!("slot {}", home.slot) });
-        }
-        let management = management::find(&self.key)?;
-        enrol::destroy(card, &management, home, &self.key.point, Whose::ByCertificate)
+        destroy::own(&self.key, home, &self.key.point)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::{
     card::{self, Again},
-    enrol::{self, Whose},
+    destroy, enrol,
     fault::Failure,
     find,
     key::{Home, Key},
-    management, self_test,
+    self_test,
     session::Firmware,
 };
 use crate::{
@@ -83,13 +83,7 @@ impl PivToken {
     /// Takes a key out of its slot.
     fn destroy(&self, home: Home, point: &EcPoint) -> Result<(), TokenError> {
         let card = &self.key.card;
-        // Before anybody is asked for a management key in vain.
-        if !enrol::is_own(card, home, point)? {
-            return Err(TokenError::KeyNotOurs { key: format!("slot {}", home.slot) });
-        }
-        enrol::tells_its_slots(card)?;
-        let management = management::find(&self.key)?;
-        enrol::destroy(card, &management, home, point, Whose::ByCertificate)?;
+        destroy::own(&self.key, home, point)?;
         let there = card.transact(Again::Yes, |session| {
             find::slot_of(session, card.firmware, Some(home), &|found| found == point)
         })?;
@@ -152,7 +146,7 @@ impl Token for PivToken {
 
     fn owns(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
         match self.beside(recipient, scheme)? {
-            Some((home, point)) => enrol::is_own(&self.key.card, home, &point),
+            Some((home, point)) => destroy::is_own(&self.key.card, home, &point),
             None => Ok(true),
         }
     }
