@@ -81,7 +81,7 @@ pub(crate) fn help(error: &CliError) -> String {
         CliError::ConfigExposed { mend, .. } => return mend.clone(),
         CliError::Usage { help, .. } => return help.clone(),
         CliError::NoTerminal { instead, .. } => instead,
-        CliError::Api(error) => return help_for_api(error),
+        CliError::NoneOpens { first: error, .. } | CliError::Api(error) => return help_for_api(error),
         CliError::ConfigMissing { .. } => {
             "make a vault with `claviger init --token URI` (`claviger token list` shows URIs), or name the file with \
              --config or CLAVIGER_CONFIG"

@@ -66,7 +66,7 @@ pub(crate) fn move_master(
             && scheme.is_none_or(|it| it == info.scheme)
             && is_on(info, &found)
     });
-    if let Some(info) = left_over {
+    let new = if let Some(info) = left_over {
         // By it alone everything is opened to be sealed anew.
         let entry = config.backup_tokens.iter().find(|entry| entry.recipient == info.id);
         let touch = entry.and_then(|entry| policies(&entry.profile)).map(|(_, touch)| touch);
@@ -75,17 +75,21 @@ pub(crate) fn move_master(
             "token `{}` opens the vault already, by its key there",
             text::plain(&info.token_label)
         ));
+        info.id
     } else {
         let (new, enrolled) =
             add(api.as_ref(), &found, &uri, &scheme.map_or(Schemes::Pairs, Schemes::One).into(), context)?;
         if !context.json() {
             output::print(&format!("recipient {new} is active\n{}", jobs::as_text(&enrolled)))?;
         }
-    }
+        new
+    };
     drop(api);
     let key = if how.destroy_old { to_be_destroyed(&former, context)? } else { KeyFate::Kept };
     // By the new token alone, from a configuration that names it.
-    let config = context.config_file()?.read()?;
+    let mut config = context.config_file()?.read()?;
+    // Others may stand before it, whose PIN is not the one that was given.
+    config.backup_tokens.sort_by_key(|entry| entry.recipient != new);
     let api = open::vault_without(&config, context, old)?;
     let bar = Bar::new();
     let retire = Retire { compromised: how.compromised, key };
