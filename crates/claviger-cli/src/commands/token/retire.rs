@@ -105,7 +105,7 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
 }
 
 /// Says what it means where one recipient is left.
-fn warn_of_a_lone_one(api: &dyn Api) -> Result<(), CliError> {
+pub(super) fn warn_of_a_lone_one(api: &dyn Api) -> Result<(), CliError> {
     let recipients = api.status()?.recipients;
     let mut active = recipients.iter().filter(|info| info.state == RecipientState::Active);
     if let (Some(last), None) = (active.next(), active.next()) {

@@ -6,6 +6,7 @@ use crate::{
     error::CliError,
     modules::{self, Found, Way},
     output::text,
+    prompt, report,
 };
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use claviger_gate::ApiError;
@@ -134,6 +135,51 @@ pub(crate) fn not_too_many_touches(touch: Option<TouchPolicy>, services: usize) 
         ),
         format!("take --touch-policy cached; always is for at most {MOST_TOUCHES} services"),
     ))
+}
+
+/// What is said where a vault would be under one YubiKey alone.
+pub(crate) struct Alone {
+    /// What to give where nobody can be asked.
+    pub(crate) instead: &'static str,
+    /// What is better.
+    pub(crate) better: &'static str,
+    /// What was not done where it is declined.
+    pub(crate) declined: &'static str,
+}
+
+/// Refuses the acceptance of a loss where nobody would be asked for it.
+pub(crate) fn may_accept_loss(found: &Found, accepted: bool) -> Result<(), CliError> {
+    if found.way == Way::Piv || !accepted {
+        return Ok(());
+    }
+    Err(CliError::usage(
+        "--accept-loss is for a vault under one YubiKey alone",
+        "leave it out; any other token is warned about, and taken",
+    ))
+}
+
+/// Has whoever puts a vault under one YubiKey alone say that they know what that means.
+pub(crate) fn accept_loss(found: &Found, accepted: bool, alone: &Alone) -> Result<(), CliError> {
+    const SENTENCE: &str = "I accept to lose everything";
+
+    if found.way != Way::Piv || accepted {
+        return Ok(());
+    }
+    if !prompt::possible() {
+        return Err(CliError::NoTerminal {
+            question: "whether a vault under one YubiKey alone is meant",
+            instead: alone.instead,
+            pin: false,
+        });
+    }
+    report::warning(&format!(
+        "`{}` alone would open the vault: a YubiKey that is lost or breaks takes everything in it along. Better {}",
+        found.token.label, alone.better
+    ));
+    if prompt::line(&format!("To go on with one, type: {SENTENCE}"))?.trim() == SENTENCE {
+        return Ok(());
+    }
+    Err(CliError::Declined { what: alone.declined })
 }
 
 /// What a YubiKey proves of a key.
