@@ -98,7 +98,13 @@ fn a_lost_yubikey_costs_nothing_and_opens_nothing_written_later() {
                 .contains(id.as_str())
         })
         .unwrap();
-    world.run(["token", "retire", &lost, "--yes"]).ok();
+    let retired = world.run(["token", "retire", &lost, "--yes"]).ok();
+    for (whose, number) in [("the key that was retired, ", "11111111"), ("", "22222222")] {
+        let told = format!(
+            "made earlier can still be opened by {whose}ECDH-ES+A256KW on token `YubiKey PIV #{number}`"
+        );
+        assert!(retired.stderr.contains(&told), "{told}: {}", retired.stderr);
+    }
     assert_eq!(world.recipients("active").len(), 1);
     world.set("before", "written later");
     world.set("new", "written later");

@@ -287,6 +287,8 @@ fn one_is_retired_and_its_key_destroyed() {
     let before = card::slots(&world, &backup);
     let done = world.run(["token", "retire", &second, "--destroy", "--yes"]).ok();
     assert!(said(&done).contains("destroyed"), "{}", done.text());
+    let told = "made earlier can still be opened by ECDH-ES+A256KW on token `YubiKey PIV #11111111`";
+    assert!(done.stderr.contains(told) && !done.stderr.contains("that was retired"), "{}", done.stderr);
     assert_eq!(world.recipients("destroyed"), [second]);
     // Firmware that takes none out makes another over it, which is nobody's.
     assert_eq!(card::slots(&world, &backup), before);
