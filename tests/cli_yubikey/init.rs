@@ -189,6 +189,39 @@ fn another_token_takes_none_of_that() {
     assert!(!world.config().exists() && !world.store().exists());
 }
 
+/// A PIN that is read once is not enough for a key that wants it at each use.
+#[test]
+fn a_pin_at_each_use_comes_from_no_descriptor() {
+    let world = two();
+    let line = "init --yubikey --serial 11111111 --accept-loss --pin-policy always";
+    let known = ["a key that wants the PIN at each use", "help: leave --pin-fd out", "pin-source=file:PATH"];
+    silent(&given(&world, &format!("{line} --pin-fd 3"), &[PIN]).fails(2, &known));
+    nothing_made(&world, 2);
+    world.run(["init", "--token", world.uri(), "--accept-loss"]).ok();
+    for line in ["enroll", "request"] {
+        let line = format!("token {line} --yubikey --serial 22222222 --pin-policy always --pin-fd 3");
+        silent(&given(&world, &line, &[PIN]).fails(2, &known));
+    }
+    assert!(card::slots(&world, &world.token().yubikey(1)).is_empty());
+}
+
+/// What makes a token anew is for others.
+#[test]
+fn a_yubikey_is_not_initialised_by_this_program() {
+    let world = two();
+    let line = format!("token init --label lab --token {}", plain_uri(&world.token().yubikey(1)));
+    let known =
+        ["`YubiKey PIV #22222222`", "help: ", "ykman --device 22222222 piv reset", "claviger init --yubikey"];
+    for more in ["", " --yes", " --yes --destroy-vault-keys"] {
+        let line = format!("{line}{more} --so-pin-fd 3 --new-pin-fd 4");
+        silent(&given(&world, &line, &[PIN, NEW_PIN]).fails(2, &known));
+    }
+    let terminal = Terminal::start(&world, &line);
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(2), "{screen}");
+    assert!(!screen.contains("PIN of") && !screen.contains("Type yes"), "{screen}");
+}
+
 /// What fails after the key was made takes it away again.
 #[test]
 fn a_failed_one_leaves_no_key() {

@@ -108,8 +108,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
     let (vault, host) = (VaultId::random(&OsEntropy)?, HostConfig::here()?);
     // To a secret key only its own token can wrap: beside another token it must be a pair.
     let preferred = if backup.is_some() { Schemes::Pairs } else { Schemes::Any };
-    let wanted =
-        Wanted { piv: args.yubikey.wish(&found)?, ..args.scheme.map_or(preferred, Schemes::One).into() };
+    let wanted = Wanted {
+        piv: args.yubikey.wish(&found, context)?,
+        ..args.scheme.map_or(preferred, Schemes::One).into()
+    };
     let plan = Plan { vault, host, uri, wanted, store, found };
     let made = make(&plan, &path, context)?;
     let backup = backup.map(|(uri, found)| enrol_second(&uri, &found, context)).transpose()?;

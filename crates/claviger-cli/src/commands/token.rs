@@ -10,7 +10,9 @@ mod retire;
 mod transfer;
 pub(crate) mod yubikey;
 
-pub(crate) use list::{how_to_change, how_to_change_so, how_to_make, how_to_unblock, tries_text};
+pub(crate) use list::{
+    how_to_change, how_to_change_so, how_to_make, how_to_unblock, so_tries_text, tries_text,
+};
 pub(crate) use retire::not_taken;
 pub(crate) use transfer::{Move, move_master};
 

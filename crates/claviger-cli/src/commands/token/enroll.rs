@@ -86,7 +86,7 @@ pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliErro
     if !args.again && already(api.as_ref(), &found, context)? {
         return Ok(());
     }
-    let piv = args.yubikey.wish(&found)?;
+    let piv = args.yubikey.wish(&found, context)?;
     let wanted = Wanted { piv, ..args.scheme.map_or(Schemes::Pairs, Schemes::One).into() };
     let (id, done) = add(api.as_ref(), &found, &uri, &wanted, context)?;
     report(id, &done, context)?;

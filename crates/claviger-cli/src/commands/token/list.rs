@@ -8,7 +8,7 @@ use crate::{
     output::{self, text},
     report,
 };
-use claviger_token::{PinKind, PinTries, Uri};
+use claviger_token::{PinKind, PinTries, TokenDetails, Uri};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -233,12 +233,20 @@ fn pin_text(found: &Found) -> String {
     }
 }
 
+/// What is known of a security officer's PIN of which nothing is amiss.
+pub(crate) const fn so_tries_text(details: &TokenDetails) -> &'static str {
+    match (details.pin_kind, details.so_tries_left) {
+        (PinKind::Piv, None) => "not told by this firmware",
+        _ => "no wrong one lately",
+    }
+}
+
 fn so_pin_text(found: &Found) -> String {
     match (found.token.details.so_tries, found.token.details.so_pin_is_due) {
         (PinTries::Locked, _) => "LOCKED: a PIN that is lost cannot be set anew".to_owned(),
         (PinTries::Final, _) => "ONE try left: the next wrong one locks it for good".to_owned(),
         (PinTries::Low, _) => "a wrong one was given before".to_owned(),
         (PinTries::Normal, true) => format!("still its maker's; change it: {}", how_to_change_so(found)),
-        (PinTries::Normal, false) => "no wrong one lately".to_owned(),
+        (PinTries::Normal, false) => so_tries_text(&found.token.details).to_owned(),
     }
 }

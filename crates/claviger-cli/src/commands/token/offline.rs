@@ -132,7 +132,7 @@ pub(super) fn request(args: &RequestArgs, context: &Context) -> Result<(), CliEr
     }
     let found = args.yubikey.find(args.module.as_deref(), &uri, context)?;
     let schemes = args.scheme.map_or(Schemes::Pairs, Schemes::One);
-    let wanted = Wanted { piv: args.yubikey.wish(&found)?, ..schemes.into() };
+    let wanted = Wanted { piv: args.yubikey.wish(&found, context)?, ..schemes.into() };
     let keys = NewKeys::make(&found, uri.pin_file.clone(), &wanted, context)?;
     let key = keys.description()?;
     let signer = keys.pinned_signer().map(|PinnedSigner { id, public_key: EcPoint { x, y } }| {

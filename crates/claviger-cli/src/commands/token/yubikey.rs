@@ -106,7 +106,7 @@ impl YubiKeyArgs {
     }
 
     /// What its key is to be like. Of any other token none of that may be asked.
-    pub(crate) fn wish(&self, found: &Found) -> Result<PivKek, CliError> {
+    pub(crate) fn wish(&self, found: &Found, context: &Context) -> Result<PivKek, CliError> {
         let Self { slot, pin_policy, touch_policy, existing, .. } = self;
         let wish = PivKek {
             slot: slot.map(|slot| slot.to_string()),
@@ -114,6 +114,14 @@ impl YubiKeyArgs {
             touch_policy: touch_policy.map(|policy| policy.to_string()),
             existing: *existing,
         };
+        // It would be found out by the key that was made.
+        if *pin_policy == Some(PinPolicy::Always) && context.pin_fd().is_some() {
+            return Err(CliError::usage(
+                "a key that wants the PIN at each use cannot have it from --pin-fd, which is read once",
+                "leave --pin-fd out: name a file with pin-source=file:PATH in the token's URI, or be asked at each use; or take \
+                 --pin-policy once",
+            ));
+        }
         if found.way == Way::Piv || wish == PivKek::default() {
             return Ok(wish);
         }
@@ -283,8 +291,13 @@ fn management(info: &PivKeyInfo) -> String {
              change-management-key --generate --protect"
         ),
         (_, true) => format!("{name}, kept on the YubiKey behind the PIN"),
-        (_, false) => format!("{name}, its owner's"),
+        (None, false) => format!("{name}, not told whether it is still its maker's"),
+        (Some(false), false) => format!("{name}, its owner's"),
     }
+}
+
+fn firmware((major, minor, patch): (u8, u8, u8)) -> String {
+    format!("{major}.{minor}.{patch}")
 }
 
 /// The same as JSON.
@@ -294,7 +307,7 @@ pub(crate) fn as_json(info: &PivKeyInfo, proof: &Proof) -> Value {
             "proven": true,
             "root": attested.root,
             "serial": attested.serial,
-            "firmware": info.firmware.to_string(),
+            "firmware": firmware(attested.firmware),
             "form_factor": attested.form_factor.map(attestation::FormFactor::name),
         }),
         Proof::Unproven(why) => json!({"proven": false, "reason": why}),
