@@ -205,6 +205,15 @@ fn a_pin_at_each_use_comes_from_no_descriptor() {
     assert!(card::slots(&world, &world.token().yubikey(1)).is_empty());
 }
 
+#[test]
+fn it_says_which_scheme_a_yubikey_does() {
+    let world = empty();
+    let line = ["init", "--token", world.uri(), "--accept-loss", "--scheme", "RSAES-OAEP-SHA256"];
+    let stderr = world.run(line).fails(1, &["help: leave --scheme out", "ECDH-ES+A256KW"]);
+    assert!(!stderr.contains("to itself"), "{stderr}");
+    nothing_made(&world, 1);
+}
+
 /// What makes a token anew is for others.
 #[test]
 fn a_yubikey_is_not_initialised_by_this_program() {

@@ -45,6 +45,22 @@ fn its_owners_is_asked_for_once() {
     assert!(info.text().contains("management    3DES, its owner's"), "{}", info.text());
 }
 
+#[test]
+fn one_that_is_none_is_asked_for_again_by_another_run() {
+    let world = empty();
+    change(&world, &world.token().yubikey(0), KEY);
+    let line = format!("init --token {} --accept-loss", world.uri()).replace('&', "\\&");
+    for (typed, says) in [("no digits", "hexadecimal digits"), ("a1b2c3d4", "what was given has 4 bytes")] {
+        let mut terminal = Terminal::start(&world, &line);
+        terminal.sees("Management key of").sees(": ").types(typed);
+        let (code, screen) = terminal.ends();
+        assert_eq!(code, Some(5), "{screen}");
+        assert!(screen.contains(says) && screen.contains("help: run it again and give it"), "{screen}");
+        assert!(!screen.contains("on a terminal"), "{screen}");
+        silent(&screen);
+    }
+}
+
 /// Each has its own, and one that was given is nobody else's.
 #[test]
 fn two_of_their_owners_are_told_apart() {

@@ -191,6 +191,14 @@ pub(crate) enum CliError {
         #[source]
         source: TokenError,
     },
+    /// What is to be the security officer's new PIN cannot be; the present one was not spent or has been right.
+    #[error("the new {what} cannot be set: {reason}")]
+    NewSoPinRefused {
+        /// What it is called.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// No token of this host opens the vault: what became of the first, and of the others.
     #[error("{first}")]
     NoneOpens {
@@ -306,7 +314,9 @@ impl CliError {
             | Self::Fields { .. }
             | Self::SeveralToMake { .. }
             | Self::NoTerminal { pin: false, .. } => ErrorClass::Usage,
-            Self::NoTerminal { pin: true, .. } | Self::MakersSoPin { .. } => ErrorClass::Locked,
+            Self::NoTerminal { pin: true, .. } | Self::MakersSoPin { .. } | Self::NewSoPinRefused { .. } => {
+                ErrorClass::Locked
+            }
             Self::NothingToImport { .. } | Self::NoField { .. } => ErrorClass::NotFound,
             Self::ConfigExists { .. } | Self::StoreExists { .. } | Self::ImportDiffers { .. } => {
                 ErrorClass::Conflict

@@ -143,6 +143,9 @@ pub(crate) fn help(error: &CliError) -> String {
             "it is in the token's papers (openCryptoki: 87654321). Give that one with --so-pin-fd or at the question, and change \
              it then: claviger token pin change --so"
         }
+        CliError::NewSoPinRefused { .. } => {
+            "nothing was changed: choose another, and type it twice at a terminal or give it with --new-pin-fd N"
+        }
         CliError::ChecksFailed { .. } => "do what the lines marked FAIL say, from the top, and run it again",
     };
     fixed.to_owned()
