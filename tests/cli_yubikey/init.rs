@@ -127,6 +127,7 @@ fn a_second_yubikey_opens_what_the_first_made() {
         let label = format!("`YubiKey PIV #{}`", key.serial());
         assert!(said.contains(&format!("the key is in slot 9d of {label}, not proven")), "{said}");
         assert!(said.contains(&format!("the PIN of {label} is still its maker's")), "{said}");
+        assert!(said.contains(&format!("the PUK of {label} is still its maker's")), "{said}");
         assert!(said.contains(&format!("ykman --device {} piv access", key.serial())), "{said}");
     }
     assert!(!said.contains("only recipient"), "{said}");
@@ -170,6 +171,21 @@ fn where_the_key_goes_and_when_it_asks_is_as_asked() {
     assert_eq!(card::slots(&world, &world.token().yubikey(0)), ["82", "95"]);
     world.set("svc", "value");
     assert_eq!(world.get("svc"), b"value");
+}
+
+/// When they ask is the same for both keys; where the first lies is its own.
+#[test]
+fn the_second_asks_as_the_first_does() {
+    let world = two();
+    let second = world.token().yubikey(1);
+    let backup = uri(&world, &second);
+    let line = ["init", "--token", world.uri(), "--backup", &backup, "--slot", "84"];
+    world.run(line.into_iter().chain(["--pin-policy", "always", "--touch-policy", "never"])).ok();
+    assert_eq!(card::slots(&world, &second), KEYS);
+    let config = std::fs::read_to_string(world.config()).unwrap();
+    let profiles: Vec<_> = config.lines().filter(|line| line.starts_with("profile")).collect();
+    assert!(profiles.len() == 2 && profiles.iter().all(|one| one.contains("pin=always")), "{profiles:?}");
+    assert!(profiles.iter().all(|one| one.contains("touch=never")), "{profiles:?}");
 }
 
 #[test]

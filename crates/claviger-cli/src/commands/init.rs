@@ -13,13 +13,13 @@ use crate::{
     context::Context,
     enrol::{NewKeys, Schemes, Wanted},
     error::CliError,
-    modules::{self, Found},
+    modules::{self, Found, Way},
     open::{self, PinOf},
     output::{self, text},
     prompt, report,
 };
 use claviger_gate::ApiError;
-use claviger_token::{SelfTestReport, TokenError, Uri};
+use claviger_token::{PivKek, SelfTestReport, TokenError, Uri};
 use claviger_types::{Digest, OsEntropy, RecipientId, Scheme, VaultId};
 use claviger_vault::{MemoryHost, Vault, VaultError};
 use serde_json::json;
@@ -114,7 +114,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
     };
     let plan = Plan { vault, host, uri, wanted, store, found };
     let made = make(&plan, &path, context)?;
-    let backup = backup.map(|(uri, found)| enrol_second(&uri, &found, context)).transpose()?;
+    let backup =
+        backup.map(|(uri, found)| enrol_second(&uri, &found, &plan.wanted.piv, context)).transpose()?;
     report(&plan, &made, backup, &path, context)
 }
 
@@ -146,9 +147,20 @@ const ALONE: Alone = Alone {
 };
 
 /// Has the second token open the vault, too. The vault stays if that fails: the same is done again by `token enroll`.
-fn enrol_second(uri: &Uri, found: &Found, context: &Context) -> Result<RecipientId, CliError> {
+fn enrol_second(
+    uri: &Uri,
+    found: &Found,
+    first: &PivKek,
+    context: &Context,
+) -> Result<RecipientId, CliError> {
+    // When keys ask is said once for both; where they lie is the first one's alone.
+    let piv = if found.way == Way::Piv {
+        PivKek { slot: None, existing: false, ..first.clone() }
+    } else {
+        PivKek::default()
+    };
     let done = context.open_as_owner().and_then(|api| {
-        let wanted = Wanted { pin: PinOf::AStandIn, ..Schemes::Pairs.into() };
+        let wanted = Wanted { pin: PinOf::AStandIn, piv, ..Schemes::Pairs.into() };
         let (id, _) = enroll::add(api.as_ref(), found, uri, &wanted, context)?;
         enroll::tell_of_yubikey(found, id, context)?;
         Ok(id)

@@ -57,7 +57,9 @@ Examples:
 
 On the same token the data keys are wrapped anew, once each. With --compromised, and when moving to another token, the vault \
 key and every data key are replaced and everything is sealed anew, because whoever has the old key could open copies; then \
-the credentials themselves should be changed at their issuers.";
+the credentials themselves should be changed at their issuers.
+
+A YubiKey's management key: --management-key-fd 3 3<key, or it is asked for.";
 
 /// Give credentials and keys a successor
 #[derive(Debug, clap::Args)]

@@ -76,7 +76,7 @@ pub(super) fn help(error: &TokenError) -> &'static str {
         TokenError::TokenFull => {
             "former master keys of this vault take up room: `claviger token recipients` lists them, and `claviger token retire \
              RECIPIENT --destroy` makes room (rotate master --destroy-old leaves none). Remove what else is not needed with the \
-             token's own tool (a YubiKey's, since firmware 5.7: ykman piv keys delete SLOT)"
+             token's own tool (a YubiKey's, since firmware 5.7, by ykman 5.3 or later: ykman piv keys delete SLOT)"
         }
         TokenError::AnchorUnusable { .. } => {
             "somebody else wrote there: where you know the vault's head to be right, `claviger trust --head DIGEST` sets the \
@@ -127,7 +127,7 @@ fn with_card(error: &TokenError) -> &'static str {
         }
         TokenError::SlotOccupied { .. } => {
             "take a free one with --slot, or the key that is there with --existing; one that nobody needs is removed, \
-             since firmware 5.7, with: ykman piv keys delete SLOT"
+             since firmware 5.7, by ykman 5.3 or later: ykman piv keys delete SLOT"
         }
         TokenError::SlotUnusable { .. } => "leave --existing out, or take another slot with --slot",
         TokenError::ManagementKeyIncorrect => {

@@ -231,6 +231,12 @@ pub(crate) fn tell_of_yubikey(found: &Found, id: RecipientId, context: &Context)
             super::how_to_change(found)
         ));
     }
+    if found.token.details.so_pin_is_due {
+        report::warning(&format!(
+            "the PUK of `{label}` is still its maker's: whoever has it in hand can set its PIN anew. Change it: {}",
+            super::how_to_change_so(found)
+        ));
+    }
     Ok(())
 }
 

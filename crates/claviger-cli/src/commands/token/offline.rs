@@ -39,7 +39,9 @@ Examples:
   where the vault is: claviger token enroll --request request.json >challenge.json
   on the new host:    claviger token answer challenge.json --token 'pkcs11:token=new'
   where the vault is: claviger token activate RECIPIENT --answer ANSWER >invitation.json
-  on the new host:    claviger join invitation.json --token 'pkcs11:token=new'";
+  on the new host:    claviger join invitation.json --token 'pkcs11:token=new'
+
+A YubiKey's management key, for the request: --management-key-fd 3 3<key, or it is asked for.";
 
 /// Make a key pair on a token of this host, and ask that it be enrolled elsewhere
 #[derive(Debug, clap::Args)]

@@ -22,7 +22,9 @@ Examples:
   claviger token retire 4f1d2c3b... --compromised   somebody else may have it
 
 Unless its key is destroyed and read back as absent, whoever has the token and an old copy of the store has the old keys: so the \
-vault key and every data key are replaced, and everything is sealed anew. An id may be cut short.";
+vault key and every data key are replaced, and everything is sealed anew. An id may be cut short.
+
+A YubiKey's management key, for --destroy: --management-key-fd 3 3<key, or it is asked for.";
 
 /// List who is, was or will be a recipient
 #[derive(Debug, clap::Args)]
