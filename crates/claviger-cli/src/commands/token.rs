@@ -77,7 +77,7 @@ struct SelfTestArgs {
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
     match args.command {
         Command::List(args) => list::list(&args, context),
-        Command::Info(_) => list::info(context),
+        Command::Info(args) => list::info(&args, context),
         Command::Init(args) => init::init(&args, context),
         Command::Pin(args) => pin::pin(&args, context),
         Command::Doctor(args) => doctor::doctor(&args, context),
