@@ -68,7 +68,11 @@ fn a_lost_yubikey_costs_nothing_and_opens_nothing_written_later() {
     // Nothing of it is there; and the other goes on, unasked.
     let listed = world.line("list").ok();
     assert_eq!(listed.text(), "before/api_key  api-key  1\n");
-    assert!(listed.stderr.contains("going on with token `YubiKey PIV #22222222`"), "{}", listed.stderr);
+    assert!(
+        listed.stderr.contains("going on with `pkcs11:serial=22222222?module-name=piv`"),
+        "{}",
+        listed.stderr
+    );
     old.import(&world).ok();
     old.is_whole(&world);
     world.set("after the loss", "value 1");
@@ -94,7 +98,13 @@ fn a_lost_yubikey_costs_nothing_and_opens_nothing_written_later() {
                 .contains(id.as_str())
         })
         .unwrap();
-    world.run(["token", "retire", &lost, "--yes"]).ok();
+    let retired = world.run(["token", "retire", &lost, "--yes"]).ok();
+    for (whose, number) in [("the key that was retired, ", "11111111"), ("", "22222222")] {
+        let told = format!(
+            "made earlier can still be opened by {whose}ECDH-ES+A256KW on token `YubiKey PIV #{number}`"
+        );
+        assert!(retired.stderr.contains(&told), "{told}: {}", retired.stderr);
+    }
     assert_eq!(world.recipients("active").len(), 1);
     world.set("before", "written later");
     world.set("new", "written later");

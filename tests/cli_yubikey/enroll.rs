@@ -201,11 +201,81 @@ fn the_master_key_moves_to_a_yubikey() {
     let mixed = Mixed::new();
     mixed.run(&["set", "svc", "--stdin"]).stdin(VALUE).ok();
     let uri = uri(&mixed.world, &mixed.key());
-    let done = mixed.run(&["rotate", "master", "--token", &uri, "--destroy-old"]).ok();
-    assert!(said(&done).contains("destroyed"), "{}", done.text());
+    let line = ["rotate", "master", "--token", &uri, "--destroy-old"];
+    // It would open the vault alone, as no vault comes to be unasked.
+    let stderr = mixed.run(&line).fails(
+        2,
+        &[
+            "whether a vault under one YubiKey alone is meant",
+            "help: enroll another token first",
+            "--accept-loss",
+        ],
+    );
+    silent(&stderr);
+    assert!(card::slots(&mixed.world, &mixed.key()).is_empty());
+    let done = mixed.run(&[&line[..], &["--accept-loss"]].concat()).ok();
+    let told = said(&done);
+    for part in [
+        "destroyed",
+        "the key is in slot 9d of `YubiKey PIV #11111111`, not proven",
+        "the management key of `YubiKey PIV #11111111` is still its maker's",
+        "the PIN of `YubiKey PIV #11111111` is still its maker's",
+        "token `YubiKey PIV #11111111` alone opens the vault now",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
     assert_eq!(mixed.world.get("svc"), VALUE.as_bytes());
     let info = mixed.world.line("token info --json").ok().json();
     assert_eq!((&info["serial"], &info["yubikey"]["touch_policy"]), (&json!("11111111"), &json!("cached")));
+}
+
+#[test]
+fn a_move_to_one_alone_is_meant() {
+    let mixed = Mixed::new();
+    let uri = crate::uri(&mixed.world, &mixed.key());
+    let plain = mixed.other.uri();
+    mixed
+        .run(&["rotate", "master", "--token", plain, "--accept-loss"])
+        .fails(2, &["--accept-loss is for a vault under one YubiKey alone"]);
+    mixed.run(&["rotate", "master", "--accept-loss"]).fails(2, &["--token"]);
+    // Beside another recipient it is not alone.
+    let second = mixed.world.token().add_yubikey(&KeySpec::default());
+    mixed.run(&["token", "enroll", "--token", &crate::uri(&mixed.world, &second)]).ok();
+    let done = mixed.run(&["rotate", "master", "--token", &uri]).ok();
+    assert!(!said(&done).contains("alone"), "{}", done.stderr);
+    assert_eq!(mixed.world.recipients("active").len(), 2);
+}
+
+/// A request from afar says what its key wants, and what it proves is said where it is made.
+#[test]
+fn a_request_tells_as_much_as_an_enrolment() {
+    let mixed = Mixed::new();
+    for service in 0..=MOST {
+        mixed.run(&["set", &format!("s{service}"), "--stdin"]).stdin("value").ok();
+    }
+    let away = mixed.world.neighbour("away");
+    let uri = uri(&mixed.world, &mixed.key());
+    let made = away.run(["token", "request", "--token", &uri, "--touch-policy", "always"]).ok();
+    let told = said(&made);
+    for part in [
+        "the key is in slot 9d of `YubiKey PIV #11111111`, not proven",
+        "the management key of `YubiKey PIV #11111111` is still its maker's",
+        "the PIN of `YubiKey PIV #11111111` is still its maker's",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let propose = |name: &str, request: &serde_json::Value| {
+        let file = mixed.world.file(name, request.to_string());
+        mixed.run(&["token", "enroll", "--request", file.to_str().unwrap()])
+    };
+    let mut request = made.json();
+    propose("request", &request).fails(2, &["the vault has 51 services", "--touch-policy cached"]);
+    assert_eq!(mixed.run(&["token", "recipients", "--json"]).ok().json().as_array().unwrap().len(), 1);
+    // Older programs do not say it.
+    assert!(request.as_object_mut().unwrap().remove("profile").is_some());
+    propose("older", &request).ok();
+    let made = away.run(["token", "request", "--token", &uri]).ok();
+    propose("cached", &made.json()).ok();
 }
 
 #[test]
@@ -217,6 +287,8 @@ fn one_is_retired_and_its_key_destroyed() {
     let before = card::slots(&world, &backup);
     let done = world.run(["token", "retire", &second, "--destroy", "--yes"]).ok();
     assert!(said(&done).contains("destroyed"), "{}", done.text());
+    let told = "made earlier can still be opened by ECDH-ES+A256KW on token `YubiKey PIV #11111111`";
+    assert!(done.stderr.contains(told) && !done.stderr.contains("that was retired"), "{}", done.stderr);
     assert_eq!(world.recipients("destroyed"), [second]);
     // Firmware that takes none out makes another over it, which is nobody's.
     assert_eq!(card::slots(&world, &backup), before);

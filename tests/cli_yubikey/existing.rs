@@ -227,6 +227,15 @@ fn an_older_one_is_only_lent() {
     assert_eq!(world.get("svc"), VALUE.as_bytes());
     world.set("another", VALUE);
     world.line("verify").ok();
+    // What such firmware does not tell is not said to be well.
+    let other = world.neighbour("other");
+    other.run(["init", "--token", &new, "--accept-loss", "--existing"]).ok();
+    let info = other.line("token info").ok();
+    let shown = said(&info);
+    assert!(shown.contains("management    3DES, not told whether it is still its maker's"), "{shown}");
+    assert!(shown.contains("PUK      not told by this firmware"), "{shown}");
+    let doctor = other.line("doctor").ok();
+    assert!(said(&doctor).contains("ok    PUK            not told by this firmware"), "{}", doctor.text());
 }
 
 /// What was retired stays so; a new vault takes it.

@@ -56,6 +56,29 @@ fn the_vaults_key_is_described() {
     );
 }
 
+/// Also where the first is elsewhere.
+#[test]
+fn the_backups_key_is_described_too() {
+    let (world, backup) = crate::pair();
+    let third = world.token().add_yubikey(&KeySpec::default());
+    world.token().yubikey(0).remove();
+    let line = format!("token info --token {}", crate::plain_uri(&backup));
+    let shown = said(&world.line(&line).ok());
+    for row in
+        ["YubiKey PIV #22222222\n", "  slot          9d\n", "  attestation   not proven", "serial=22222222?"]
+    {
+        assert!(shown.contains(row), "{row:?}:\n{shown}");
+    }
+    let info = world.line(&format!("{line} --json")).ok().json();
+    assert_eq!((&info["serial"], &info["yubikey"]["touch_policy"]), (&json!("22222222"), &json!("cached")));
+    assert!(world.recipients("active").contains(&info["recipient"].as_str().unwrap().to_owned()), "{info}");
+    world.line("token info").fails(6, &["no token fits `pkcs11:serial=11111111"]);
+    let line = format!("token info --token {}", crate::plain_uri(&third));
+    world
+        .line(&line)
+        .fails(2, &["the configuration does not name token `YubiKey PIV #33333333`", "token enroll"]);
+}
+
 #[test]
 fn an_attestation_is_proven_by_a_root_that_is_named() {
     let world = two();

@@ -127,6 +127,7 @@ fn a_second_yubikey_opens_what_the_first_made() {
         let label = format!("`YubiKey PIV #{}`", key.serial());
         assert!(said.contains(&format!("the key is in slot 9d of {label}, not proven")), "{said}");
         assert!(said.contains(&format!("the PIN of {label} is still its maker's")), "{said}");
+        assert!(said.contains(&format!("the PUK of {label} is still its maker's")), "{said}");
         assert!(said.contains(&format!("ykman --device {} piv access", key.serial())), "{said}");
     }
     assert!(!said.contains("only recipient"), "{said}");
@@ -172,6 +173,21 @@ fn where_the_key_goes_and_when_it_asks_is_as_asked() {
     assert_eq!(world.get("svc"), b"value");
 }
 
+/// When they ask is the same for both keys; where the first lies is its own.
+#[test]
+fn the_second_asks_as_the_first_does() {
+    let world = two();
+    let second = world.token().yubikey(1);
+    let backup = uri(&world, &second);
+    let line = ["init", "--token", world.uri(), "--backup", &backup, "--slot", "84"];
+    world.run(line.into_iter().chain(["--pin-policy", "always", "--touch-policy", "never"])).ok();
+    assert_eq!(card::slots(&world, &second), KEYS);
+    let config = std::fs::read_to_string(world.config()).unwrap();
+    let profiles: Vec<_> = config.lines().filter(|line| line.starts_with("profile")).collect();
+    assert!(profiles.len() == 2 && profiles.iter().all(|one| one.contains("pin=always")), "{profiles:?}");
+    assert!(profiles.iter().all(|one| one.contains("touch=never")), "{profiles:?}");
+}
+
 #[test]
 fn another_token_takes_none_of_that() {
     let world = World::empty();
@@ -187,6 +203,48 @@ fn another_token_takes_none_of_that() {
         .fails(2, &["--serial says which YubiKey", "help: say --yubikey"]);
     world.run(["init", "--yubikey", "--token", &plain]).fails(2, &["cannot be used with"]);
     assert!(!world.config().exists() && !world.store().exists());
+}
+
+/// A PIN that is read once is not enough for a key that wants it at each use.
+#[test]
+fn a_pin_at_each_use_comes_from_no_descriptor() {
+    let world = two();
+    let line = "init --yubikey --serial 11111111 --accept-loss --pin-policy always";
+    let known = ["a key that wants the PIN at each use", "help: leave --pin-fd out", "pin-source=file:PATH"];
+    silent(&given(&world, &format!("{line} --pin-fd 3"), &[PIN]).fails(2, &known));
+    nothing_made(&world, 2);
+    world.run(["init", "--token", world.uri(), "--accept-loss"]).ok();
+    for line in ["enroll", "request"] {
+        let line = format!("token {line} --yubikey --serial 22222222 --pin-policy always --pin-fd 3");
+        silent(&given(&world, &line, &[PIN]).fails(2, &known));
+    }
+    assert!(card::slots(&world, &world.token().yubikey(1)).is_empty());
+}
+
+#[test]
+fn it_says_which_scheme_a_yubikey_does() {
+    let world = empty();
+    let line = ["init", "--token", world.uri(), "--accept-loss", "--scheme", "RSAES-OAEP-SHA256"];
+    let stderr = world.run(line).fails(1, &["help: leave --scheme out", "ECDH-ES+A256KW"]);
+    assert!(!stderr.contains("to itself"), "{stderr}");
+    nothing_made(&world, 1);
+}
+
+/// What makes a token anew is for others.
+#[test]
+fn a_yubikey_is_not_initialised_by_this_program() {
+    let world = two();
+    let line = format!("token init --label lab --token {}", plain_uri(&world.token().yubikey(1)));
+    let known =
+        ["`YubiKey PIV #22222222`", "help: ", "ykman --device 22222222 piv reset", "claviger init --yubikey"];
+    for more in ["", " --yes", " --yes --destroy-vault-keys"] {
+        let line = format!("{line}{more} --so-pin-fd 3 --new-pin-fd 4");
+        silent(&given(&world, &line, &[PIN, NEW_PIN]).fails(2, &known));
+    }
+    let terminal = Terminal::start(&world, &line);
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(2), "{screen}");
+    assert!(!screen.contains("PIN of") && !screen.contains("Type yes"), "{screen}");
 }
 
 /// What fails after the key was made takes it away again.

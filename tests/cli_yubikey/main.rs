@@ -12,6 +12,7 @@ mod others;
 mod pins;
 mod processes;
 mod rotate;
+mod standin;
 mod trouble;
 mod unwraps;
 

@@ -1,6 +1,6 @@
 //! The management key, by which keys are made on a YubiKey: the maker's, its owner's, or one that the card keeps itself.
 
-use crate::{KEY, OTHER_KEY, VALUE, card, empty, given, lone, said, silent};
+use crate::{KEY, OTHER_KEY, VALUE, card, empty, given, lone, said, silent, two, uri};
 use claviger_tests::{Terminal, World};
 use serde_json::json;
 use softhsm_fixtures::{KeySpec, PIN, YubiKey};
@@ -43,6 +43,60 @@ fn its_owners_is_asked_for_once() {
     assert_eq!(info["yubikey"]["management_key"], expected);
     let info = world.line("token info").ok();
     assert!(info.text().contains("management    3DES, its owner's"), "{}", info.text());
+}
+
+#[test]
+fn one_that_is_none_is_asked_for_again_by_another_run() {
+    let world = empty();
+    change(&world, &world.token().yubikey(0), KEY);
+    let line = format!("init --token {} --accept-loss", world.uri()).replace('&', "\\&");
+    for (typed, says) in [("no digits", "hexadecimal digits"), ("a1b2c3d4", "what was given has 4 bytes")] {
+        let mut terminal = Terminal::start(&world, &line);
+        terminal.sees("Management key of").sees(": ").types(typed);
+        let (code, screen) = terminal.ends();
+        assert_eq!(code, Some(5), "{screen}");
+        assert!(screen.contains(says) && screen.contains("help: run it again and give it"), "{screen}");
+        assert!(!screen.contains("on a terminal"), "{screen}");
+        silent(&screen);
+    }
+}
+
+/// Each has its own, and one that was given is nobody else's.
+#[test]
+fn two_of_their_owners_are_told_apart() {
+    let world = two();
+    let [first, second] = [0, 1].map(|index| world.token().yubikey(index));
+    change(&world, &first, KEY);
+    change(&world, &second, OTHER_KEY);
+    let line = format!("init --token {} --backup {}", world.uri(), uri(&world, &second)).replace('&', "\\&");
+    let mut terminal = Terminal::start(&world, &line);
+    for (key, digits) in [(&first, KEY), (&second, OTHER_KEY)] {
+        let question = format!("Management key of YubiKey PIV #{} (hexadecimal digits): ", key.serial());
+        terminal.sees(&question).types(digits);
+    }
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(0), "{screen}");
+    assert_eq!(screen.matches("Management key of").count(), 2, "{screen}");
+    silent(&screen);
+
+    let other = world.neighbour("other");
+    let line =
+        ["init", "--management-key-fd", "3", "--token", world.uri(), "--backup", &uri(&world, &second)];
+    let given = other.file("key", KEY);
+    let before = card::slots(&world, &second);
+    let stderr = other.run(line).descriptors(&[&given]).fails(
+        5,
+        &[
+            "the one of file descriptor 3 is that of the token with serial 11111111",
+            "is not tried on YubiKey PIV #22222222",
+            "claviger token enroll --token URI",
+        ],
+    );
+    silent(&stderr);
+    assert_eq!(card::slots(&world, &second), before);
+    let own = other.file("own", OTHER_KEY);
+    let line = ["token", "enroll", "--management-key-fd", "3", "--token", &uri(&world, &second)];
+    said(&other.run(line).descriptors(&[&own]).ok());
 }
 
 #[test]

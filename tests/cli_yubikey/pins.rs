@@ -46,6 +46,12 @@ fn the_question_says_whose_pin_and_how_many_tries() {
     let (code, screen) = terminal.ends();
     assert_eq!((code, card::tries(&world, &key)), (Some(5), 1), "{screen}");
     assert!(screen.contains("the last try was not confirmed"), "{screen}");
+    assert!(screen.contains("help: no try was spent: run it again when you know the PIN"), "{screen}");
+    let mut terminal = Terminal::start(&world, "get svc");
+    terminal.sees(&question).types("yes").sees("last try: ").types("\u{3}");
+    let (code, screen) = terminal.ends();
+    assert_eq!((code, card::tries(&world, &key)), (Some(5), 1), "{screen}");
+    assert!(screen.contains("help: no try was spent") && !screen.contains("on a terminal"), "{screen}");
     let mut terminal = Terminal::start(&world, "get svc");
     terminal.sees(&question).types("yes").sees(&format!("PIV PIN of {NAME}, last try: ")).types(PIN);
     let (code, screen) = terminal.ends();
@@ -151,8 +157,9 @@ fn one_that_cannot_be_is_refused_before_anything_is_spent() {
             "token pin unblock --so-pin-fd 3",
             "token pin change --so --so-pin-fd 3",
         ] {
+            let what = if line.contains("--so ") { "PUK" } else { "PIN" };
             let stderr = given(&world, &format!("{line} --new-pin-fd 4"), &[WRONG, new])
-                .fails(5, &["the new PIN cannot be set: ", "help: nothing was changed"]);
+                .fails(5, &[&format!("the new {what} cannot be set: "), "help: nothing was changed"]);
             assert!(!stderr.contains("12345"), "{stderr}");
         }
     }
@@ -222,6 +229,29 @@ fn the_puks_last_try_is_a_persons() {
     assert!(screen.contains("the card has locked its PUK"), "{screen}");
     silent(&screen);
     given(&world, unblock, &[PUK, NEW_PIN]).fails(5, &["the card has locked its PUK", "ykman piv reset"]);
+}
+
+/// One that no card can have is not shown to it, and not called wrong.
+#[test]
+fn a_pin_that_is_none_costs_nothing_and_is_said_to_be_none() {
+    let world = lone();
+    let key = world.token().yubikey(0);
+    world.set("svc", VALUE);
+    asking(&world);
+    replug(&key);
+    let known = ["a PIV PIN has 6 to 8 bytes", "it was not tried", "help: no try was spent"];
+    for pin in ["12345", "123456789"] {
+        let stderr = given(&world, "get svc --pin-fd 3", &[pin]).fails(5, &known);
+        assert!(!stderr.contains("12345") && !stderr.contains("the PIN is wrong"), "{stderr}");
+    }
+    for pin in ["", "12345", "123456789"] {
+        let mut terminal = Terminal::start(&world, "get svc");
+        terminal.sees(", 3 tries left: ").types(pin);
+        let (code, screen) = terminal.ends();
+        assert_eq!(code, Some(5), "{screen}");
+        assert!(known.iter().all(|part| screen.contains(part)), "{screen}");
+    }
+    assert_eq!(card::tries(&world, &key), 3);
 }
 
 /// What another token's user calls theirs is not changed by that.

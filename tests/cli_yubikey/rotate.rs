@@ -215,6 +215,38 @@ fn touches_are_told_before_they_are_wanted() {
     assert!(!service.stderr.contains("one for each"), "{}", service.stderr);
 }
 
+/// Those of the key that is used, which may stand in for the first.
+#[test]
+fn touches_are_those_of_the_key_that_is_used() {
+    let world = crate::two();
+    let [first, second] = [0, 1].map(|index| world.token().yubikey(index));
+    world.run(["init", "--token", world.uri(), "--accept-loss", "--touch-policy", "always"]).ok();
+    world.run(["token", "enroll", "--token", &crate::uri(&world, &second)]).ok();
+    world.set("svc", VALUE);
+    first.remove();
+    let done = world.line("rotate master").ok();
+    assert!(
+        done.stderr.contains("going on with") && !done.stderr.contains("one for each"),
+        "{}",
+        done.stderr
+    );
+    // And the other way round.
+    let third = world.token().add_yubikey(&KeySpec::default());
+    world.run(["token", "enroll", "--token", &crate::uri(&world, &third), "--touch-policy", "always"]).ok();
+    let first = world.recipients("active").into_iter().find(|id| {
+        std::fs::read_to_string(world.config())
+            .unwrap()
+            .split("[[backup-token]]")
+            .next()
+            .unwrap()
+            .contains(id)
+    });
+    world.run(["token", "retire", &first.unwrap(), "--yes"]).ok();
+    second.remove();
+    let done = world.line("rotate master").ok();
+    assert!(done.stderr.contains("a touch at each use: one for each of 1 service"), "{}", done.stderr);
+}
+
 #[test]
 fn only_a_yubikey_asks_for_the_acceptance_of_a_loss() {
     let world = World::empty();

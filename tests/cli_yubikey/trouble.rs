@@ -254,7 +254,7 @@ fn the_backups_pin_is_its_own() {
         5,
         &[
             "no token fits `pkcs11:serial=11111111",
-            "went on with `pkcs11:serial=22222222",
+            "going on with `pkcs11:serial=22222222",
             "error: the PIN is wrong",
         ],
     );

@@ -3,7 +3,11 @@
 use crate::{output::text::plain, prompt, report};
 use claviger_token::{Attendant, TokenError, TokenName};
 use claviger_types::SecretBytes;
-use std::{fs::File, sync::OnceLock};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    sync::{Mutex, PoisonError},
+};
 
 /// The longest management key in digits, and a newline.
 const MOST_DIGITS: usize = 128;
@@ -11,13 +15,14 @@ const MOST_DIGITS: usize = 128;
 /// The person at the terminal, and a file descriptor in their place.
 pub(crate) struct Beside {
     fd: Option<u32>,
-    key: OnceLock<SecretBytes>,
+    /// By the serial numbers of the tokens whose they are.
+    keys: Mutex<BTreeMap<String, SecretBytes>>,
 }
 
 impl Beside {
     /// Where the management key is read from this descriptor, or asked for.
     pub(crate) const fn new(fd: Option<u32>) -> Self {
-        Self { fd, key: OnceLock::new() }
+        Self { fd, keys: Mutex::new(BTreeMap::new()) }
     }
 
     fn read(&self, token: &TokenName) -> Result<SecretBytes, TokenError> {
@@ -44,12 +49,23 @@ impl Attendant for Beside {
         report::note(&format!("touch {} when it blinks", token.label));
     }
 
-    /// Asked for once, however many keys are made.
+    /// Asked for once of each token, however many keys are made.
     fn management_key(&self, token: &TokenName) -> Result<SecretBytes, TokenError> {
-        if self.key.get().is_none() {
-            let _ = self.key.set(self.read(token)?);
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = keys.get(&token.serial) {
+            return Ok(SecretBytes::copy_of(key.expose()));
         }
-        let key = self.key.get().map(|key| SecretBytes::copy_of(key.expose()));
-        key.ok_or_else(|| TokenError::ManagementKeyUnavailable { reason: "it was not kept".to_owned() })
+        // One key was given: it is the first token's that asked.
+        if let (Some(fd), Some((serial, _))) = (self.fd, keys.first_key_value()) {
+            let reason = format!(
+                "the one of file descriptor {fd} is that of the token with serial {}, and is not tried on {}",
+                plain(serial),
+                plain(&token.label)
+            );
+            return Err(TokenError::ManagementKeyUnavailable { reason });
+        }
+        let key = self.read(token)?;
+        keys.insert(token.serial.clone(), SecretBytes::copy_of(key.expose()));
+        Ok(key)
     }
 }

@@ -8,7 +8,7 @@ use claviger_token::TokenError;
 use claviger_types::Kind;
 use claviger_vault::VaultError;
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -191,6 +191,23 @@ pub(crate) enum CliError {
         #[source]
         source: TokenError,
     },
+    /// What is to be the security officer's new PIN cannot be; the present one was not spent or has been right.
+    #[error("the new {what} cannot be set: {reason}")]
+    NewSoPinRefused {
+        /// What it is called.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// No token of this host opens the vault: what became of the first, and of the others.
+    #[error("{first}")]
+    NoneOpens {
+        /// The first one's trouble.
+        first: ApiError,
+        /// The others'.
+        #[source]
+        others: Box<Missed>,
+    },
     /// A check of `doctor` failed; all of them have been printed.
     #[error("{failed} of {all} checks failed")]
     ChecksFailed {
@@ -204,6 +221,38 @@ pub(crate) enum CliError {
     /// A call was refused or failed.
     #[error(transparent)]
     Api(#[from] ApiError),
+}
+
+/// A token that could not be had, and those that were tried after it.
+#[derive(Debug)]
+pub(crate) struct Missed {
+    /// Which.
+    pub(crate) uri: String,
+    /// Why not.
+    pub(crate) error: ApiError,
+    /// The next one.
+    next: Option<Box<Self>>,
+}
+
+impl Missed {
+    pub(crate) const fn new(uri: String, error: ApiError) -> Self {
+        Self { uri, error, next: None }
+    }
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = self.error.to_string();
+        let error = error.lines().next().unwrap_or_default();
+        // Some errors name it themselves.
+        if error.contains(&self.uri) { f.write_str(error) } else { write!(f, "`{}`: {error}", self.uri) }
+    }
+}
+
+impl std::error::Error for Missed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.next.as_deref().map(|next| next as _)
+    }
 }
 
 fn line_text(line: Option<usize>) -> String {
@@ -240,6 +289,17 @@ impl CliError {
         Self::Usage { problem: problem.into(), help: help.into() }
     }
 
+    /// What became of every token that was tried; nothing where none was.
+    pub(crate) fn none_opens(missed: Vec<Missed>) -> Option<Self> {
+        let mut missed = missed.into_iter();
+        let first = missed.next()?.error;
+        let others = missed.rev().reduce(|next, this| Missed { next: Some(Box::new(next)), ..this });
+        Some(match others {
+            Some(others) => Self::NoneOpens { first, others: Box::new(others) },
+            None => first.into(),
+        })
+    }
+
     /// What the caller can do; becomes the exit code.
     pub(crate) const fn class(&self) -> ErrorClass {
         match self {
@@ -254,7 +314,9 @@ impl CliError {
             | Self::Fields { .. }
             | Self::SeveralToMake { .. }
             | Self::NoTerminal { pin: false, .. } => ErrorClass::Usage,
-            Self::NoTerminal { pin: true, .. } | Self::MakersSoPin { .. } => ErrorClass::Locked,
+            Self::NoTerminal { pin: true, .. } | Self::MakersSoPin { .. } | Self::NewSoPinRefused { .. } => {
+                ErrorClass::Locked
+            }
             Self::NothingToImport { .. } | Self::NoField { .. } => ErrorClass::NotFound,
             Self::ConfigExists { .. } | Self::StoreExists { .. } | Self::ImportDiffers { .. } => {
                 ErrorClass::Conflict
@@ -269,7 +331,7 @@ impl CliError {
             Self::NoTokenYet { .. } | Self::NoYubiKey { .. } | Self::NoneToMake { .. } => {
                 ErrorClass::TokenAbsent
             }
-            Self::Api(error) => error.class(),
+            Self::NoneOpens { first: error, .. } | Self::Api(error) => error.class(),
         }
     }
 }

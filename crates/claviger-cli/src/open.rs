@@ -3,7 +3,7 @@
 use crate::{
     config::{self, Config, TokenConfig},
     context::Context,
-    error::CliError,
+    error::{CliError, Missed},
     host::ConfigHost,
     modules::{self, Way},
     output::text,
@@ -157,57 +157,43 @@ pub(crate) fn token_of(
     store: &dyn Store,
     without: Option<RecipientId>,
 ) -> Result<Opened, CliError> {
-    let (mut first_error, mut retired) = (None, None);
+    let (mut missed, mut retired): (Vec<Missed>, Option<Opened>) = (Vec::new(), None);
     // Only a hint, for which another token is taken: what it opens proves itself by the vault key that is pinned.
     let named = if config.backup_tokens.is_empty() { Vec::new() } else { Vault::recipients_in(store)? };
-    let mut entries = std::iter::once(&config.token).chain(&config.backup_tokens);
-    let wanted = |entry: &&TokenConfig| without != Some(entry.recipient);
-    for entry in entries.by_ref().filter(wanted) {
-        // Whoever leaves the first out on purpose means the next one's PIN.
-        let whose = if entry.recipient == config.token.recipient || without.is_some() {
-            PinOf::TheTokenMeant
-        } else {
-            PinOf::AStandIn
-        };
+    let entries = std::iter::once(&config.token).chain(&config.backup_tokens);
+    // Whoever leaves the first out on purpose means the next one's PIN, and nobody a later one's.
+    let mut whose = PinOf::TheTokenMeant;
+    let mut why = None;
+    for entry in entries.filter(|entry| without != Some(entry.recipient)) {
+        let uri: Uri = entry.uri.parse()?;
+        // Before anybody is asked for another PIN than they think.
+        if let Some(why) = why.take() {
+            report::warning(&format!("{why}; going on with `{}`", uri.of_token()));
+        }
         let open = |entry: &TokenConfig| open_entry_as(entry, whose, context);
-        match open(entry).or_else(|error| successor(entry, &open, store, error)) {
+        let outcome = open(entry).or_else(|error| successor(entry, &open, store, error));
+        whose = PinOf::AStandIn;
+        match outcome {
             Ok(opened) if !has_a_key(&opened, &named) => {
+                why = Some(format!(
+                    "the key on token `{}` is no recipient of this vault any more",
+                    text::plain(&opened.token.describe().token_label)
+                ));
                 retired.get_or_insert(opened);
             }
-            Ok(opened) => {
-                if let Some(opened) = &retired {
-                    report::note(&format!(
-                        "the key on token `{}` is no recipient of this vault any more",
-                        text::plain(&opened.token.describe().token_label)
-                    ));
-                }
-                if let Some(error) = &first_error {
-                    let label = &opened.token.describe().token_label;
-                    report::warning(&format!(
-                        "{}; going on with token `{}`",
-                        first_line(error),
-                        text::plain(label)
-                    ));
-                }
-                return Ok(opened);
+            Ok(opened) => return Ok(opened),
+            Err(CliError::Api(error)) if is_absent(&error) => {
+                let this = Missed::new(uri.of_token().to_string(), error);
+                why = Some(this.to_string());
+                missed.push(this);
             }
-            Err(error) if is_absent(&error) => {
-                first_error.get_or_insert(error);
-            }
-            Err(error) => {
-                if let Some(absent) = &first_error {
-                    // Otherwise nothing would say which token's PIN is wrong.
-                    let uri: Uri = entry.uri.parse()?;
-                    report::warning(&format!("{}; went on with `{}`", first_line(absent), uri.of_token()));
-                }
-                return Err(error);
-            }
+            Err(error) => return Err(error),
         }
     }
     if let Some(opened) = retired {
         return Ok(opened);
     }
-    Err(first_error.unwrap_or_else(|| {
+    Err(CliError::none_opens(missed).unwrap_or_else(|| {
         CliError::usage(
             "no other token of this host opens the vault",
             "enroll another one first: claviger token enroll --token URI",
@@ -221,20 +207,19 @@ fn has_a_key(opened: &Opened, named: &[(RecipientId, Scheme)]) -> bool {
     named.is_empty() || named.iter().any(|(id, scheme)| has(*id, *scheme))
 }
 
-fn first_line(error: &CliError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
-/// Whether another token may be tried: this one is not there, and no PIN was spent on it.
-fn is_absent(error: &CliError) -> bool {
+/// Whether another token may be tried: this one is not there or not to be had, and no PIN was spent on it.
+const fn is_absent(error: &ApiError) -> bool {
     matches!(
         error,
-        CliError::Api(ApiError::Vault(claviger_vault::VaultError::Token(
+        ApiError::Vault(claviger_vault::VaultError::Token(
             TokenError::TokenAbsent { .. }
                 | TokenError::KeyMissing { .. }
                 | TokenError::ModuleUnusable { .. }
                 | TokenError::CardServiceDown
-        )))
+                | TokenError::CardServiceDenied
+                | TokenError::CardHeld { .. }
+                | TokenError::CardFailed { .. }
+        ))
     )
 }
 
@@ -276,7 +261,11 @@ pub(crate) fn open_entry(entry: &TokenConfig, context: &Context) -> Result<Opene
     open_entry_as(entry, PinOf::TheTokenMeant, context)
 }
 
-fn open_entry_as(entry: &TokenConfig, whose: PinOf, context: &Context) -> Result<Opened, CliError> {
+pub(crate) fn open_entry_as(
+    entry: &TokenConfig,
+    whose: PinOf,
+    context: &Context,
+) -> Result<Opened, CliError> {
     let uri: Uri = entry.uri.parse()?;
     let Some(way) = Way::of(&uri) else {
         return Err(TokenError::Uri {

@@ -10,7 +10,18 @@ use claviger_token::{
     Uri,
 };
 use claviger_types::Pin;
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
+
+/// Why a person gave no PIN, for the advice that follows.
+const NOT_CONFIRMED: &str = "the last try was not confirmed";
+const NO_PIV_PIN: &str = "a PIV PIN has 6 to 8 bytes, and what was given has not; it was not tried";
+/// How long a card's PIN is.
+const PIV_PIN: RangeInclusive<usize> = 6..=8;
+
+/// Whether a PIN was wanted of somebody, or given, and none was spent.
+pub(crate) fn is_unspent(reason: &str) -> bool {
+    [NOT_CONFIRMED, NO_PIV_PIN, prompt::INTERRUPTED].iter().any(|known| reason.contains(known))
+}
 
 /// The sources of the PIN of the token that this URI names. A descriptor that was named is the only one: another PIN in
 /// its place would spend a try on what nobody meant.
@@ -18,7 +29,7 @@ pub(crate) fn sources(uri: &Uri, fd: Option<u32>) -> Arc<dyn PinSource> {
     let mut sources: Vec<Box<dyn PinSource>> = Vec::new();
     if let Some(fd) = fd {
         sources.push(Box::new(PinFd::new(fd)));
-        return Arc::new(PinChain::new(sources));
+        return Arc::new(Possible(PinChain::new(sources)));
     }
     if let Some(file) = &uri.pin_file {
         sources.push(Box::new(PinFile::new(file.clone())));
@@ -27,7 +38,7 @@ pub(crate) fn sources(uri: &Uri, fd: Option<u32>) -> Arc<dyn PinSource> {
         sources.push(Box::new(credential));
     }
     sources.push(Box::new(Person(PinOwner::User)));
-    Arc::new(PinChain::new(sources))
+    Arc::new(Possible(PinChain::new(sources)))
 }
 
 /// The same of a token that stands in for another one, or comes second: a PIN that was given in passing is the other's, and would
@@ -41,7 +52,20 @@ pub(crate) fn sources_of_stand_in(uri: &Uri, fd: Option<u32>) -> Arc<dyn PinSour
     if fd.is_some() || PinCredential::from_environment().is_some() {
         sources.push(Box::new(Anothers));
     }
-    Arc::new(PinChain::new(sources))
+    Arc::new(Possible(PinChain::new(sources)))
+}
+
+/// A PIN that a token of its kind can have: the driver calls any other wrong, as if it had cost a try.
+struct Possible(PinChain);
+
+impl PinSource for Possible {
+    fn pin(&self, token: &PinPrompt) -> Result<Pin, TokenError> {
+        let pin = self.0.pin(token)?;
+        if token.kind == PinKind::Piv && !PIV_PIN.contains(&pin.expose().len()) {
+            return Err(unavailable(NO_PIV_PIN));
+        }
+        Ok(pin)
+    }
 }
 
 /// A PIN that is not this token's.
@@ -91,7 +115,7 @@ impl PinSource for Person {
         };
         match ask() {
             Ok(Some(pin)) => Ok(Pin::new(pin)),
-            Ok(None) => Err(unavailable("the last try was not confirmed")),
+            Ok(None) => Err(unavailable(NOT_CONFIRMED)),
             Err(error) => Err(unavailable(&error.to_string())),
         }
     }

@@ -11,6 +11,9 @@ use std::{
     io::{self, BufRead as _, BufReader, Write as _},
 };
 
+/// What is said where the person gave up.
+pub(crate) const INTERRUPTED: &str = "interrupted at the question";
+
 /// Whether somebody can be asked: there is a controlling terminal, and at least one of standard input and standard
 /// error leads to a terminal. (A program that redirects both runs on its own, whatever it was started from.)
 pub(crate) fn possible() -> bool {
@@ -56,7 +59,7 @@ fn open() -> io::Result<File> {
 
 fn failed(source: io::Error) -> CliError {
     if source.kind() == io::ErrorKind::Interrupted {
-        return CliError::Declined { what: "interrupted at the question" };
+        return CliError::Declined { what: INTERRUPTED };
     }
     CliError::Stream { action: "ask on the terminal", source }
 }

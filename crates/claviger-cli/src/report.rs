@@ -81,7 +81,7 @@ pub(crate) fn help(error: &CliError) -> String {
         CliError::ConfigExposed { mend, .. } => return mend.clone(),
         CliError::Usage { help, .. } => return help.clone(),
         CliError::NoTerminal { instead, .. } => instead,
-        CliError::Api(error) => return help_for_api(error),
+        CliError::NoneOpens { first: error, .. } | CliError::Api(error) => return help_for_api(error),
         CliError::ConfigMissing { .. } => {
             "make a vault with `claviger init --token URI` (`claviger token list` shows URIs), or name the file with \
              --config or CLAVIGER_CONFIG"
@@ -142,6 +142,9 @@ pub(crate) fn help(error: &CliError) -> String {
         CliError::MakersSoPin { .. } => {
             "it is in the token's papers (openCryptoki: 87654321). Give that one with --so-pin-fd or at the question, and change \
              it then: claviger token pin change --so"
+        }
+        CliError::NewSoPinRefused { .. } => {
+            "nothing was changed: choose another, and type it twice at a terminal or give it with --new-pin-fd N"
         }
         CliError::ChecksFailed { .. } => "do what the lines marked FAIL say, from the top, and run it again",
     };

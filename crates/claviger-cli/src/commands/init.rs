@@ -5,7 +5,10 @@ mod unfinished;
 use self::unfinished::{NewAnchor, NewDirectories, NewStore};
 use crate::{
     args,
-    commands::token::{self, enroll, yubikey::YubiKeyArgs},
+    commands::token::{
+        self, enroll,
+        yubikey::{self, Alone, YubiKeyArgs},
+    },
     config::{AuditConfig, Config, Durability, HostConfig},
     context::Context,
     enrol::{NewKeys, Schemes, Wanted},
@@ -16,7 +19,7 @@ use crate::{
     prompt, report,
 };
 use claviger_gate::ApiError;
-use claviger_token::{SelfTestReport, TokenError, Uri};
+use claviger_token::{PivKek, SelfTestReport, TokenError, Uri};
 use claviger_types::{Digest, OsEntropy, RecipientId, Scheme, VaultId};
 use claviger_vault::{MemoryHost, Vault, VaultError};
 use serde_json::json;
@@ -98,24 +101,21 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
         error => error,
     })?;
     let backup = backup.map(|uri| second_token(uri, &found, context)).transpose()?;
-    match (found.way == Way::Piv, args.accept_loss) {
-        (true, false) if backup.is_none() => accept_loss(&found)?,
-        (false, true) => {
-            return Err(CliError::usage(
-                "--accept-loss is for a vault under one YubiKey alone",
-                "leave it out; any other token is warned about, and taken",
-            ));
-        }
-        _ => {}
+    yubikey::may_accept_loss(&found, args.accept_loss)?;
+    if backup.is_none() {
+        yubikey::accept_loss(&found, args.accept_loss, &ALONE)?;
     }
     let (vault, host) = (VaultId::random(&OsEntropy)?, HostConfig::here()?);
     // To a secret key only its own token can wrap: beside another token it must be a pair.
     let preferred = if backup.is_some() { Schemes::Pairs } else { Schemes::Any };
-    let wanted =
-        Wanted { piv: args.yubikey.wish(&found)?, ..args.scheme.map_or(preferred, Schemes::One).into() };
+    let wanted = Wanted {
+        piv: args.yubikey.wish(&found, context)?,
+        ..args.scheme.map_or(preferred, Schemes::One).into()
+    };
     let plan = Plan { vault, host, uri, wanted, store, found };
     let made = make(&plan, &path, context)?;
-    let backup = backup.map(|(uri, found)| enrol_second(&uri, &found, context)).transpose()?;
+    let backup =
+        backup.map(|(uri, found)| enrol_second(&uri, &found, &plan.wanted.piv, context)).transpose()?;
     report(&plan, &made, backup, &path, context)
 }
 
@@ -138,33 +138,29 @@ fn second_token(uri: Uri, first: &Found, context: &Context) -> Result<(Uri, Foun
     Ok((uri, second))
 }
 
-/// Has whoever makes a vault under one YubiKey alone say that they know what that means.
-fn accept_loss(found: &Found) -> Result<(), CliError> {
-    const SENTENCE: &str = "I accept to lose everything";
-
-    if !prompt::possible() {
-        return Err(CliError::NoTerminal {
-            question: "whether a vault under one YubiKey alone is meant",
-            instead: "name a second token with --backup URI (for YubiKeys: pkcs11:serial=N?module-name=piv), or give \
-                      --accept-loss if you mean it",
-            pin: false,
-        });
-    }
-    report::warning(&format!(
-        "`{}` alone would open the vault: a YubiKey that is lost or breaks takes everything in it along. Better plug in a second \
-         one and say --backup URI; a second one can also be enrolled later: claviger token enroll --yubikey",
-        found.token.label
-    ));
-    if prompt::line(&format!("To go on with one, type: {SENTENCE}"))?.trim() == SENTENCE {
-        return Ok(());
-    }
-    Err(CliError::Declined { what: "no vault was made" })
-}
+/// How a vault comes under one YubiKey alone here.
+const ALONE: Alone = Alone {
+    instead: "name a second token with --backup URI (for YubiKeys: pkcs11:serial=N?module-name=piv), or give --accept-loss if \
+              you mean it",
+    better: "plug in a second one and say --backup URI; a second one can also be enrolled later: claviger token enroll --yubikey",
+    declined: "no vault was made",
+};
 
 /// Has the second token open the vault, too. The vault stays if that fails: the same is done again by `token enroll`.
-fn enrol_second(uri: &Uri, found: &Found, context: &Context) -> Result<RecipientId, CliError> {
+fn enrol_second(
+    uri: &Uri,
+    found: &Found,
+    first: &PivKek,
+    context: &Context,
+) -> Result<RecipientId, CliError> {
+    // When keys ask is said once for both; where they lie is the first one's alone.
+    let piv = if found.way == Way::Piv {
+        PivKek { slot: None, existing: false, ..first.clone() }
+    } else {
+        PivKek::default()
+    };
     let done = context.open_as_owner().and_then(|api| {
-        let wanted = Wanted { pin: PinOf::AStandIn, ..Schemes::Pairs.into() };
+        let wanted = Wanted { pin: PinOf::AStandIn, piv, ..Schemes::Pairs.into() };
         let (id, _) = enroll::add(api.as_ref(), found, uri, &wanted, context)?;
         enroll::tell_of_yubikey(found, id, context)?;
         Ok(id)

@@ -9,7 +9,7 @@ use crate::{
     progress::Bar,
     report,
 };
-use claviger_gate::{Due, Erasure, RecipientState, RotateMaster};
+use claviger_gate::{Api, Due, Erasure, RecipientState, RotateMaster};
 use claviger_token::piv::{TouchPolicy, policies};
 use claviger_types::{Reference, Scheme, ServiceName};
 use serde_json::json;
@@ -57,7 +57,9 @@ Examples:
 
 On the same token the data keys are wrapped anew, once each. With --compromised, and when moving to another token, the vault \
 key and every data key are replaced and everything is sealed anew, because whoever has the old key could open copies; then \
-the credentials themselves should be changed at their issuers.";
+the credentials themselves should be changed at their issuers.
+
+A YubiKey's management key: --management-key-fd 3 3<key, or it is asked for.";
 
 /// Give credentials and keys a successor
 #[derive(Debug, clap::Args)]
@@ -121,12 +123,22 @@ struct MasterArgs {
     /// How keys are wrapped to it [default: as to the old one]
     #[arg(long, value_name = "SCHEME", value_parser = Scheme::from_str)]
     scheme: Option<Scheme>,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
+}
+
+/// Where the master key moves.
+#[derive(Debug, clap::Args)]
+struct Elsewhere {
     /// Move to this token instead
     #[arg(long, value_name = "URI")]
     token: Option<String>,
     /// The other token's module
     #[arg(long, value_name = "PATH", requires = "token")]
     module: Option<std::path::PathBuf>,
+    /// Move to one YubiKey alone: if that is lost or breaks, so is everything
+    #[arg(long, requires = "token", help_heading = "YubiKey")]
+    accept_loss: bool,
 }
 
 /// Finish long work that was cut short
@@ -216,9 +228,13 @@ fn services(args: &ServiceArgs, context: &Context) -> Result<(), CliError> {
 }
 
 fn master(args: &MasterArgs, context: &Context) -> Result<(), CliError> {
-    if let Some(uri) = &args.token {
-        let how = super::token::Move { compromised: args.compromised, destroy_old: args.destroy_old };
-        return super::token::move_master(uri, args.module.as_deref(), args.scheme, how, context);
+    if let Some(uri) = &args.elsewhere.token {
+        let how = super::token::Move {
+            compromised: args.compromised,
+            destroy_old: args.destroy_old,
+            accept_loss: args.elsewhere.accept_loss,
+        };
+        return super::token::move_master(uri, args.elsewhere.module.as_deref(), args.scheme, how, context);
     }
     let api = context.open_as_owner()?;
     if args.due && !api.status()?.due.iter().any(|due| matches!(due, Due::Master { .. })) {
@@ -228,7 +244,7 @@ fn master(args: &MasterArgs, context: &Context) -> Result<(), CliError> {
         return output::print("the master key is not due\n");
     }
     context.config_file()?.check_writable()?;
-    if let Some((_, TouchPolicy::Always)) = policies(&context.config()?.token.profile) {
+    if wants_a_touch_each_time(api.as_ref(), context)? {
         let services = super::token::enroll::services(api.as_ref())?;
         report::note(&format!(
             "the key wants a touch at each use: one for each of {}, and a few more",
@@ -244,11 +260,17 @@ fn master(args: &MasterArgs, context: &Context) -> Result<(), CliError> {
     jobs::print(&done, to_change.as_deref(), context.json())
 }
 
+/// Whether the key that opens the vault now wants a touch at each use; it may be one that stands in for the first.
+fn wants_a_touch_each_time(api: &dyn Api, context: &Context) -> Result<bool, CliError> {
+    let config = context.config()?;
+    let Some(used) = api.status()?.recipients.into_iter().find(|info| info.local) else { return Ok(false) };
+    let mut entries = std::iter::once(&config.token).chain(&config.backup_tokens);
+    let entry = entries.find(|entry| entry.recipient == used.id);
+    Ok(matches!(entry.and_then(|entry| policies(&entry.profile)), Some((_, TouchPolicy::Always))))
+}
+
 /// The credentials that whoever had the old key may have read.
-pub(super) fn to_be_changed(
-    api: &dyn claviger_gate::Api,
-    compromised: bool,
-) -> Result<Option<Vec<Reference>>, CliError> {
+pub(super) fn to_be_changed(api: &dyn Api, compromised: bool) -> Result<Option<Vec<Reference>>, CliError> {
     if !compromised {
         return Ok(None);
     }

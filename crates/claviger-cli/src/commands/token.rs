@@ -10,7 +10,9 @@ mod retire;
 mod transfer;
 pub(crate) mod yubikey;
 
-pub(crate) use list::{how_to_change, how_to_change_so, how_to_make, how_to_unblock, tries_text};
+pub(crate) use list::{
+    how_to_change, how_to_change_so, how_to_make, how_to_unblock, so_tries_text, tries_text,
+};
 pub(crate) use transfer::{Move, move_master};
 
 use crate::{
@@ -74,7 +76,7 @@ struct SelfTestArgs {
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
     match args.command {
         Command::List(args) => list::list(&args, context),
-        Command::Info(_) => list::info(context),
+        Command::Info(args) => list::info(&args, context),
         Command::Init(args) => init::init(&args, context),
         Command::Pin(args) => pin::pin(&args, context),
         Command::Doctor(args) => doctor::doctor(&args, context),

@@ -1,7 +1,9 @@
 //! What long work on keys did, as people and programs read it.
 
 use super::text;
-use claviger_gate::{BackupInfo, Due, Erasure, HostInfo, JobInfo, JobKind, JobReport, RecipientInfo};
+use claviger_gate::{
+    BackupInfo, Due, Erasure, HostInfo, JobInfo, JobKind, JobReport, RecipientInfo, RecipientState,
+};
 use claviger_types::Reference;
 use serde_json::{Value, json};
 
@@ -13,7 +15,7 @@ pub(crate) fn as_json(report: &JobReport) -> Value {
         "services": report.job.total,
         "fingerprint": report.fingerprint.to_string(),
         "retired": report.retired.iter().map(recipient_json).collect::<Value>(),
-        "can_still_open_old_copies": report.others.iter().map(recipient_json).collect::<Value>(),
+        "can_still_open_old_copies": still_there(report).chain(&report.others).map(recipient_json).collect::<Value>(),
         "backups": report.backups.iter().map(backup_json).collect::<Value>(),
         "hosts_behind": report.behind.iter().map(host_json).collect::<Value>(),
         "vouched": report.vouched,
@@ -154,8 +156,7 @@ pub(crate) fn as_text(report: &JobReport) -> String {
 pub(crate) fn warnings(report: &JobReport) -> Vec<String> {
     let mut warnings = Vec::new();
     if report.job.destroys {
-        let kept = |it: &&RecipientInfo| it.state != claviger_gate::RecipientState::Destroyed;
-        for kept in report.retired.iter().filter(kept) {
+        for kept in still_there(report) {
             warnings.push(format!(
                 "the key of {} was not destroyed: its token was not here. When it is: claviger token retire {} --destroy",
                 recipient_text(kept),
@@ -163,9 +164,15 @@ pub(crate) fn warnings(report: &JobReport) -> Vec<String> {
             ));
         }
     }
-    let destroyed =
-        report.retired.iter().any(|retired| retired.state == claviger_gate::RecipientState::Destroyed);
+    let destroyed = report.retired.iter().any(|retired| retired.state == RecipientState::Destroyed);
     if report.job.kind == JobKind::Replace || destroyed {
+        // Whoever finds a token that was lost opens them above all.
+        for retired in still_there(report) {
+            warnings.push(format!(
+                "copies of the store that were made earlier can still be opened by the key that was retired, {}",
+                recipient_text(retired)
+            ));
+        }
         for other in &report.others {
             warnings.push(format!(
                 "copies of the store that were made earlier can still be opened by {}",
@@ -192,6 +199,11 @@ pub(crate) fn warnings(report: &JobReport) -> Vec<String> {
     }
     warnings.extend(report.erasure.as_ref().and_then(erasure_warning));
     warnings
+}
+
+/// The retired recipients whose keys are not known to be destroyed.
+fn still_there(report: &JobReport) -> impl Iterator<Item = &RecipientInfo> {
+    report.retired.iter().filter(|retired| retired.state != RecipientState::Destroyed)
 }
 
 /// A recipient in words.

@@ -1,5 +1,6 @@
 //! What to do next where a token is the trouble.
 
+use crate::{pin, prompt};
 use claviger_token::TokenError;
 
 /// One sentence for each way in which a token fails.
@@ -23,6 +24,12 @@ pub(super) fn help(error: &TokenError) -> &'static str {
         TokenError::SoPinLocked => {
             "nobody can set the user's PIN anew now; the user's own PIN still works. If that is lost, so are the keys: see the \
              token's papers on how to reset it"
+        }
+        TokenError::PinUnavailable { reason } if pin::is_unspent(reason) => {
+            "no try was spent: run it again when you know the PIN"
+        }
+        TokenError::SoPinUnavailable { reason } if pin::is_unspent(reason) => {
+            "no try was spent: run it again when you know it"
         }
         TokenError::SoPinUnavailable { .. } => {
             "run it on a terminal to be asked, or give it with --so-pin-fd N"
@@ -69,7 +76,7 @@ pub(super) fn help(error: &TokenError) -> &'static str {
         TokenError::TokenFull => {
             "former master keys of this vault take up room: `claviger token recipients` lists them, and `claviger token retire \
              RECIPIENT --destroy` makes room (rotate master --destroy-old leaves none). Remove what else is not needed with the \
-             token's own tool (a YubiKey's, since firmware 5.7: ykman piv keys delete SLOT)"
+             token's own tool (a YubiKey's, since firmware 5.7, by ykman 5.3 or later: ykman piv keys delete SLOT)"
         }
         TokenError::AnchorUnusable { .. } => {
             "somebody else wrote there: where you know the vault's head to be right, `claviger trust --head DIGEST` sets the \
@@ -78,6 +85,9 @@ pub(super) fn help(error: &TokenError) -> &'static str {
         TokenError::ModuleUnusable { .. } => {
             "check module-path in the token's URI, or --module; `claviger token doctor` says what is wrong with it, and which \
              modules are installed"
+        }
+        TokenError::NoScheme { tried } if tried.iter().any(|one| one.contains("a PIV card")) => {
+            "leave --scheme out: a YubiKey's key takes ECDH-ES+A256KW and no other scheme here"
         }
         TokenError::Refused { .. } | TokenError::NoScheme { .. } => {
             "use another token or module; this one cannot keep a master key to itself"
@@ -121,11 +131,15 @@ fn with_card(error: &TokenError) -> &'static str {
         }
         TokenError::SlotOccupied { .. } => {
             "take a free one with --slot, or the key that is there with --existing; one that nobody needs is removed, \
-             since firmware 5.7, with: ykman piv keys delete SLOT"
+             since firmware 5.7, by ykman 5.3 or later: ykman piv keys delete SLOT"
         }
         TokenError::SlotUnusable { .. } => "leave --existing out, or take another slot with --slot",
         TokenError::ManagementKeyIncorrect => {
             "nothing was changed: it is the one that was set with `ykman piv access change-management-key`"
+        }
+        TokenError::ManagementKeyUnavailable { .. } if prompt::possible() => {
+            "run it again and give it in hexadecimal digits, at the question or with --management-key-fd N. To have the YubiKey keep \
+             it behind the PIN: ykman piv access change-management-key --protect"
         }
         TokenError::ManagementKeyUnavailable { .. } => {
             "run it on a terminal to be asked, or give it in hexadecimal digits with --management-key-fd N. To have the YubiKey \

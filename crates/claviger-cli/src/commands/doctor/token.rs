@@ -2,7 +2,9 @@
 
 use super::{Checks, look_into};
 use crate::{
-    commands::token::{how_to_change, how_to_change_so, how_to_make, how_to_unblock, tries_text},
+    commands::token::{
+        how_to_change, how_to_change_so, how_to_make, how_to_unblock, so_tries_text, tries_text,
+    },
     context::Context,
     modules::{self, Found, Way},
 };
@@ -69,7 +71,7 @@ pub(crate) fn pins(checks: &mut Checks, found: &Found) -> bool {
         PinTries::Normal if details.so_pin_is_due => {
             checks.warn(so, "it is still its maker's, which anybody can look up", how_to_change_so(found));
         }
-        PinTries::Normal => checks.ok(so, "no wrong one lately"),
+        PinTries::Normal => checks.ok(so, so_tries_text(details)),
         few => checks.warn(so, tries_text(few).replace("PIN", so), "make sure of it before the next try"),
     }
     if !details.writable {

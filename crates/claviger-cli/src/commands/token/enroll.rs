@@ -86,7 +86,7 @@ pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliErro
     if !args.again && already(api.as_ref(), &found, context)? {
         return Ok(());
     }
-    let piv = args.yubikey.wish(&found)?;
+    let piv = args.yubikey.wish(&found, context)?;
     let wanted = Wanted { piv, ..args.scheme.map_or(Schemes::Pairs, Schemes::One).into() };
     let (id, done) = add(api.as_ref(), &found, &uri, &wanted, context)?;
     report(id, &done, context)?;
@@ -233,6 +233,12 @@ pub(crate) fn tell_of_yubikey(found: &Found, id: RecipientId, context: &Context)
         report::warning(&format!(
             "the PIN of `{label}` is still its maker's, which everybody knows. Change it: {}",
             super::how_to_change(found)
+        ));
+    }
+    if found.token.details.so_pin_is_due {
+        report::warning(&format!(
+            "the PUK of `{label}` is still its maker's: whoever has it in hand can set its PIN anew. Change it: {}",
+            super::how_to_change_so(found)
         ));
     }
     Ok(())

@@ -8,7 +8,7 @@ use crate::{
     },
     context::Context,
     error::CliError,
-    modules::{self, Found},
+    modules::{self, Found, Way},
     output::{self, text},
     pin::{self, Once},
     prompt, report,
@@ -70,6 +70,7 @@ pub(super) fn init(args: &InitArgs, context: &Context) -> Result<(), CliError> {
     refuse_one_for_two(&[context.pin_fd(), args.so_pin_fd, args.new_pin_fd])?;
     let uri = args.token.as_deref().map_or(Ok(Uri::default()), args::token)?;
     let found = choose(&uri, args, context)?;
+    not_a_yubikey(&found)?;
     let admin = context.admin(&found.way)?;
     let old = &found.token;
     let erase = match (old.initialised, args.destroy_vault_keys) {
@@ -151,6 +152,24 @@ fn choose(uri: &Uri, args: &InitArgs, context: &Context) -> Result<Found, CliErr
         }
         None => Err(CliError::NoneToMake { present: shown(&others) }),
     }
+}
+
+/// Nobody is asked for PINs in vain: what a YubiKey comes with is changed, and what it holds is erased by its maker's tool.
+fn not_a_yubikey(found: &Found) -> Result<(), CliError> {
+    if found.way != Way::Piv {
+        return Ok(());
+    }
+    Err(CliError::usage(
+        format!(
+            "`{}` is a YubiKey, which is ready for use as it comes and is not initialised",
+            text::plain(&found.token.label)
+        ),
+        format!(
+            "for a vault: claviger init --yubikey, and claviger token pin change for its PIN. If everything in its PIV application \
+             may go: ykman --device {} piv reset",
+            text::shell(&found.token.serial)
+        ),
+    ))
 }
 
 fn confirm(found: &Found, with_keys: bool) -> Result<(), CliError> {

@@ -2,13 +2,15 @@
 
 use super::yubikey;
 use crate::{
+    args,
+    config::{Config, TokenConfig},
     context::Context,
     error::CliError,
     modules::{self, Family, Found},
     output::{self, text},
     report,
 };
-use claviger_token::{PinKind, PinTries, Uri};
+use claviger_token::{PinKind, PinTries, TokenDetails, Uri};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -30,6 +32,7 @@ Shown of each:
 const INFO_EXAMPLES: &str = "\
 Examples:
   claviger token info
+  claviger token info --token pkcs11:token=backup   another that the configuration names
   claviger token info --json";
 
 /// Show the tokens that there are, with URIs to copy
@@ -44,7 +47,33 @@ pub(super) struct ListArgs {
 /// Show the token that opens the vault, without logging in to it
 #[derive(Debug, clap::Args)]
 #[command(after_help = INFO_EXAMPLES)]
-pub(super) struct InfoArgs {}
+pub(super) struct InfoArgs {
+    /// Which of those that the configuration names [default: the first]
+    #[arg(long, value_name = "URI")]
+    token: Option<String>,
+}
+
+impl InfoArgs {
+    /// The token, and what the configuration says of it.
+    fn find<'a>(&self, config: &'a Config, context: &Context) -> Result<(Found, &'a TokenConfig), CliError> {
+        let Some(uri) = &self.token else {
+            let uri: Uri = config.token.uri.parse()?;
+            return Ok((modules::find(None, &uri, context)?, &config.token));
+        };
+        let found = modules::find(None, &args::token(uri)?, context)?;
+        let mut entries = std::iter::once(&config.token).chain(&config.backup_tokens);
+        let is_it = |entry: &&TokenConfig| {
+            entry.uri.parse::<Uri>().is_ok_and(|uri| modules::fits(&uri, &found.token))
+        };
+        match entries.find(is_it) {
+            Some(entry) => Ok((found, entry)),
+            None => Err(CliError::usage(
+                format!("the configuration does not name token `{}`", text::plain(&found.token.label)),
+                "`claviger token list` shows any token; one is made to open the vault too with `claviger token enroll`",
+            )),
+        }
+    }
+}
 
 pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
     let ways = modules::to_search(args.module.as_deref(), None, context)?;
@@ -73,29 +102,26 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
     output::print(&found.iter().map(|one| as_text(one, &found)).collect::<Vec<_>>().join("\n"))
 }
 
-pub(super) fn info(context: &Context) -> Result<(), CliError> {
-    let config = context.config()?;
-    let uri: Uri = config.token.uri.parse()?;
-    let found = modules::find(None, &uri, context)?;
-    let on_yubikey = yubikey::inspect(&found, config.token.recipient, context)?;
+pub(super) fn info(args: &InfoArgs, context: &Context) -> Result<(), CliError> {
+    let (found, entry) = args.find(context.config()?, context)?;
+    let on_yubikey = yubikey::inspect(&found, entry.recipient, context)?;
     if context.json() {
         let mut shown = as_json(&found, &[]);
         if let Value::Object(members) = &mut shown {
-            members.insert("uri".into(), config.token.uri.clone().into());
-            members.insert("recipient".into(), config.token.recipient.to_string().into());
-            members.insert("scheme".into(), config.token.scheme.name().into());
+            members.insert("uri".into(), entry.uri.clone().into());
+            members.insert("recipient".into(), entry.recipient.to_string().into());
+            members.insert("scheme".into(), entry.scheme.name().into());
             if let Some((info, proof)) = &on_yubikey {
                 members.insert("yubikey".into(), yubikey::as_json(info, proof));
             }
         }
         return output::print_json(&shown);
     }
-    let mut rows =
-        vec![("recipient", config.token.recipient.to_string()), ("scheme", config.token.scheme.to_string())];
+    let mut rows = vec![("recipient", entry.recipient.to_string()), ("scheme", entry.scheme.to_string())];
     if let Some((info, proof)) = &on_yubikey {
         rows.extend(yubikey::rows(info, proof));
     }
-    rows.push(("uri", text::plain(&config.token.uri)));
+    rows.push(("uri", text::plain(&entry.uri)));
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect();
     output::print(&format!("{}\nThe vault's master key on it:\n{}", as_text(&found, &[]), text::table(&rows)))
 }
@@ -233,12 +259,20 @@ fn pin_text(found: &Found) -> String {
     }
 }
 
+/// What is known of a security officer's PIN of which nothing is amiss.
+pub(crate) const fn so_tries_text(details: &TokenDetails) -> &'static str {
+    match (details.pin_kind, details.so_tries_left) {
+        (PinKind::Piv, None) => "not told by this firmware",
+        _ => "no wrong one lately",
+    }
+}
+
 fn so_pin_text(found: &Found) -> String {
     match (found.token.details.so_tries, found.token.details.so_pin_is_due) {
         (PinTries::Locked, _) => "LOCKED: a PIN that is lost cannot be set anew".to_owned(),
         (PinTries::Final, _) => "ONE try left: the next wrong one locks it for good".to_owned(),
         (PinTries::Low, _) => "a wrong one was given before".to_owned(),
         (PinTries::Normal, true) => format!("still its maker's; change it: {}", how_to_change_so(found)),
-        (PinTries::Normal, false) => "no wrong one lately".to_owned(),
+        (PinTries::Normal, false) => so_tries_text(&found.token.details).to_owned(),
     }
 }

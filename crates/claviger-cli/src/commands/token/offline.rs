@@ -3,7 +3,10 @@
 //! All three are small JSON files without secrets. Who carries them can withhold them; to change them is no use, because
 //! only the token that the request names can answer the challenge.
 
-use super::yubikey::YubiKeyArgs;
+use super::{
+    enroll::{services, tell_of_yubikey},
+    yubikey::{YubiKeyArgs, not_too_many_touches},
+};
 use crate::{
     args,
     context::Context,
@@ -15,7 +18,7 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use claviger_gate::{PinnedSigner, RecipientState};
-use claviger_token::{KeyDescription, PublicKey, Uri};
+use claviger_token::{KeyDescription, PublicKey, Uri, piv::policies};
 use claviger_types::{Digest, EcPoint, RecipientId, Scheme, SignerId, VaultId};
 use claviger_vault::answer_challenge;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -36,7 +39,9 @@ Examples:
   where the vault is: claviger token enroll --request request.json >challenge.json
   on the new host:    claviger token answer challenge.json --token 'pkcs11:token=new'
   where the vault is: claviger token activate RECIPIENT --answer ANSWER >invitation.json
-  on the new host:    claviger join invitation.json --token 'pkcs11:token=new'";
+  on the new host:    claviger join invitation.json --token 'pkcs11:token=new'
+
+A YubiKey's management key, for the request: --management-key-fd 3 3<key, or it is asked for.";
 
 /// Make a key pair on a token of this host, and ask that it be enrolled elsewhere
 #[derive(Debug, clap::Args)]
@@ -93,6 +98,9 @@ struct Request {
     token_label: String,
     token_serial: String,
     key_label: String,
+    /// When a YubiKey's key asks its owner; requests of older programs do not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    profile: String,
     signer: Option<RequestSigner>,
 }
 
@@ -126,7 +134,7 @@ pub(super) fn request(args: &RequestArgs, context: &Context) -> Result<(), CliEr
     }
     let found = args.yubikey.find(args.module.as_deref(), &uri, context)?;
     let schemes = args.scheme.map_or(Schemes::Pairs, Schemes::One);
-    let wanted = Wanted { piv: args.yubikey.wish(&found)?, ..schemes.into() };
+    let wanted = Wanted { piv: args.yubikey.wish(&found, context)?, ..schemes.into() };
     let keys = NewKeys::make(&found, uri.pin_file.clone(), &wanted, context)?;
     let key = keys.description()?;
     let signer = keys.pinned_signer().map(|PinnedSigner { id, public_key: EcPoint { x, y } }| {
@@ -140,8 +148,11 @@ pub(super) fn request(args: &RequestArgs, context: &Context) -> Result<(), CliEr
         token_label: key.token_label.clone(),
         token_serial: key.token_serial.clone(),
         key_label: key.key_label,
+        // Programs that know no such field read the requests for all other tokens.
+        profile: if policies(&key.profile).is_some() { key.profile } else { String::new() },
         signer,
     };
+    tell_of_yubikey(&found, key.recipient, context)?;
     print(&request)?;
     keys.keep();
     Ok(())
@@ -185,7 +196,10 @@ pub(super) fn propose(request: &Path, context: &Context) -> Result<(), CliError>
         id,
         public_key: EcPoint { x: *x.as_bytes(), y: *y.as_bytes() },
     });
-    let proposal = context.open_as_owner()?.propose(&key, signer)?;
+    let api = context.open_as_owner()?;
+    let touch = policies(&request.profile).map(|(_, touch)| touch);
+    not_too_many_touches(touch, services(api.as_ref())?)?;
+    let proposal = api.propose(&key, signer)?;
     print(&Challenge {
         format: 1,
         vault: context.config()?.vault,

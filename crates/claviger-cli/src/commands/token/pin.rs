@@ -10,7 +10,7 @@ use crate::{
     pin::{self, Once},
     report,
 };
-use claviger_token::{PinCredential, PinFile, PinOwner, PinPrompt, PinSource, PinTries, Uri};
+use claviger_token::{PinCredential, PinFile, PinOwner, PinPrompt, PinSource, PinTries, TokenError, Uri};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -103,7 +103,12 @@ fn change(args: &ChangeArgs, context: &Context) -> Result<(), CliError> {
     let admin = context.admin(&found.way)?;
     if args.so {
         let old = pin::so_pin(args.so_pin_fd);
-        admin.change_pin(&found.token.uri, whose, &old, &new)?;
+        admin.change_pin(&found.token.uri, whose, &old, &new).map_err(|error| match error {
+            TokenError::NewPinRefused { reason } => {
+                CliError::NewSoPinRefused { what: pin::name(whose, found.token.details.pin_kind), reason }
+            }
+            error => error.into(),
+        })?;
     } else {
         let old = pin::sources(&uri, context.pin_fd());
         admin.change_pin(&found.token.uri, whose, old.as_ref(), &new)?;

@@ -4,7 +4,7 @@ use crate::{
     config::TokenConfig,
     context::Context,
     error::CliError,
-    open,
+    open::{self, PinOf},
     output::{self, jobs, text},
     progress::Bar,
     prompt, report,
@@ -22,7 +22,9 @@ Examples:
   claviger token retire 4f1d2c3b... --compromised   somebody else may have it
 
 Unless its key is destroyed and read back as absent, whoever has the token and an old copy of the store has the old keys: so the \
-vault key and every data key are replaced, and everything is sealed anew. An id may be cut short.";
+vault key and every data key are replaced, and everything is sealed anew. An id may be cut short.
+
+A YubiKey's management key, for --destroy: --management-key-fd 3 3<key, or it is asked for.";
 
 /// List who is, was or will be a recipient
 #[derive(Debug, clap::Args)]
@@ -76,7 +78,8 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
     let names_first = config.token.recipient.to_string().starts_with(&args.recipient.to_lowercase());
     let api =
         if names_first { context.open_without(config.token.recipient)? } else { context.open_as_owner()? };
-    let recipient = named(&args.recipient, &api.status()?.recipients)?;
+    let recipients = api.status()?.recipients;
+    let recipient = named(&args.recipient, &recipients)?;
     if !args.yes {
         confirm(&recipient)?;
     }
@@ -84,7 +87,10 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
     if recipient.state == RecipientState::Destroyed || (gone(&recipient) && !worse) {
         return retired_before(&recipient, context);
     }
-    let key = if args.destroy { to_be_destroyed(&recipient, context)? } else { KeyFate::Kept };
+    // A PIN that was given in passing was for the token by which the vault is open.
+    let open_by = |info: &RecipientInfo| info.local && info.token_serial == recipient.token_serial;
+    let whose = if recipients.iter().any(open_by) { PinOf::TheTokenMeant } else { PinOf::AStandIn };
+    let key = if args.destroy { to_be_destroyed(&recipient, whose, context)? } else { KeyFate::Kept };
     let how = Retire { compromised: args.compromised, key };
     let bar = Bar::new();
     let done = api.retire(recipient.id, &how, &bar)?;
@@ -105,7 +111,7 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
 }
 
 /// Says what it means where one recipient is left.
-fn warn_of_a_lone_one(api: &dyn Api) -> Result<(), CliError> {
+pub(super) fn warn_of_a_lone_one(api: &dyn Api) -> Result<(), CliError> {
     let recipients = api.status()?.recipients;
     let mut active = recipients.iter().filter(|info| info.state == RecipientState::Active);
     if let (Some(last), None) = (active.next(), active.next()) {
@@ -167,7 +173,11 @@ fn confirm(recipient: &RecipientInfo) -> Result<(), CliError> {
 }
 
 /// The token of this host on which a recipient's key is to be destroyed. Nothing is destroyed yet.
-pub(super) fn to_be_destroyed(recipient: &RecipientInfo, context: &Context) -> Result<KeyFate, CliError> {
+pub(super) fn to_be_destroyed(
+    recipient: &RecipientInfo,
+    whose: PinOf,
+    context: &Context,
+) -> Result<KeyFate, CliError> {
     let config = context.config()?;
     let has_it = |entry: &&TokenConfig| {
         // A card's URI says its serial number alone.
@@ -187,7 +197,7 @@ pub(super) fn to_be_destroyed(recipient: &RecipientInfo, context: &Context) -> R
             instead,
         ));
     };
-    match open::open_entry(entry, context) {
+    match open::open_entry_as(entry, whose, context) {
         Ok(opened) => Ok(KeyFate::DestroyedOn(opened.token)),
         // Looked for after a login: an attempt that was cut short has destroyed it.
         Err(error) if entry.recipient == recipient.id && open::is_key_missing(&error) => Ok(KeyFate::Gone),

@@ -1,16 +1,17 @@
 //! `claviger rotate master --token`: the master key moves to another token.
 
 use super::{
-    enroll::{add, is_on, services},
-    retire::{forget, gone, named, to_be_destroyed},
-    yubikey::not_too_many_touches,
+    enroll::{add, is_on, services, tell_of_yubikey},
+    retire::{forget, gone, named, to_be_destroyed, warn_of_a_lone_one},
+    yubikey::{self, Alone, not_too_many_touches},
 };
 use crate::{
     args,
     context::Context,
     enrol::Schemes,
     error::CliError,
-    modules, open,
+    modules::{self, Found},
+    open::{self, PinOf},
     output::{self, jobs, text},
     progress::Bar,
     report,
@@ -26,6 +27,31 @@ use std::path::Path;
 pub(crate) struct Move {
     pub(crate) compromised: bool,
     pub(crate) destroy_old: bool,
+    /// Also to one YubiKey alone.
+    pub(crate) accept_loss: bool,
+}
+
+/// How a vault comes under one YubiKey alone here.
+const ALONE: Alone = Alone {
+    instead: "enroll another token first (claviger token enroll), or give --accept-loss if you mean it",
+    better: "enrol another token first: claviger token enroll",
+    declined: "the master key was not moved",
+};
+
+/// Has a YubiKey that would be left as the only recipient be meant as that.
+fn not_alone(
+    found: &Found,
+    former: &RecipientInfo,
+    recipients: &[RecipientInfo],
+    how: Move,
+) -> Result<(), CliError> {
+    let stays = |info: &RecipientInfo| {
+        info.state == RecipientState::Active && info.id != former.id && !is_on(info, found)
+    };
+    if gone(former) || recipients.iter().any(stays) {
+        return Ok(());
+    }
+    yubikey::accept_loss(found, how.accept_loss, &ALONE)
 }
 
 /// The move was made before, unless more is wanted than that.
@@ -51,6 +77,7 @@ pub(crate) fn move_master(
     let config = context.config()?;
     let old = config.token.recipient;
     let found = modules::find(module, &uri, context)?;
+    yubikey::may_accept_loss(&found, how.accept_loss)?;
     let api = context.open_as_owner()?;
     // Whatever was cut short is finished first: a token that is being enrolled does not open everything yet.
     let bar = Bar::new();
@@ -66,26 +93,38 @@ pub(crate) fn move_master(
             && scheme.is_none_or(|it| it == info.scheme)
             && is_on(info, &found)
     });
-    if let Some(info) = left_over {
+    if let Some(info) = &left_over {
         // By it alone everything is opened to be sealed anew.
         let entry = config.backup_tokens.iter().find(|entry| entry.recipient == info.id);
         let touch = entry.and_then(|entry| policies(&entry.profile)).map(|(_, touch)| touch);
         not_too_many_touches(touch, services(api.as_ref())?)?;
+    }
+    not_alone(&found, &former, &api.status()?.recipients, how)?;
+    let new = if let Some(info) = left_over {
         report::note(&format!(
             "token `{}` opens the vault already, by its key there",
             text::plain(&info.token_label)
         ));
+        info.id
     } else {
         let (new, enrolled) =
             add(api.as_ref(), &found, &uri, &scheme.map_or(Schemes::Pairs, Schemes::One).into(), context)?;
         if !context.json() {
             output::print(&format!("recipient {new} is active\n{}", jobs::as_text(&enrolled)))?;
         }
-    }
+        tell_of_yubikey(&found, new, context)?;
+        new
+    };
     drop(api);
-    let key = if how.destroy_old { to_be_destroyed(&former, context)? } else { KeyFate::Kept };
+    let key = if how.destroy_old {
+        to_be_destroyed(&former, PinOf::TheTokenMeant, context)?
+    } else {
+        KeyFate::Kept
+    };
     // By the new token alone, from a configuration that names it.
-    let config = context.config_file()?.read()?;
+    let mut config = context.config_file()?.read()?;
+    // Others may stand before it, whose PIN is not the one that was given.
+    config.backup_tokens.sort_by_key(|entry| entry.recipient != new);
     let api = open::vault_without(&config, context, old)?;
     let bar = Bar::new();
     let retire = Retire { compromised: how.compromised, key };
@@ -93,6 +132,7 @@ pub(crate) fn move_master(
     let done = if is_done { resumed } else { api.retire(old, &retire, &bar)? };
     drop(bar);
     forget(old, context)?;
+    warn_of_a_lone_one(api.as_ref())?;
     let to_change = crate::commands::rotate::to_be_changed(api.as_ref(), how.compromised)?;
     done.map_or(Ok(()), |done| jobs::print(&done, to_change.as_deref(), context.json()))
 }

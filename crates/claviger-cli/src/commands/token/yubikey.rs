@@ -6,6 +6,7 @@ use crate::{
     error::CliError,
     modules::{self, Found, Way},
     output::text,
+    prompt, report,
 };
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use claviger_gate::ApiError;
@@ -105,7 +106,7 @@ impl YubiKeyArgs {
     }
 
     /// What its key is to be like. Of any other token none of that may be asked.
-    pub(crate) fn wish(&self, found: &Found) -> Result<PivKek, CliError> {
+    pub(crate) fn wish(&self, found: &Found, context: &Context) -> Result<PivKek, CliError> {
         let Self { slot, pin_policy, touch_policy, existing, .. } = self;
         let wish = PivKek {
             slot: slot.map(|slot| slot.to_string()),
@@ -113,6 +114,14 @@ impl YubiKeyArgs {
             touch_policy: touch_policy.map(|policy| policy.to_string()),
             existing: *existing,
         };
+        // It would be found out by the key that was made.
+        if *pin_policy == Some(PinPolicy::Always) && context.pin_fd().is_some() {
+            return Err(CliError::usage(
+                "a key that wants the PIN at each use cannot have it from --pin-fd, which is read once",
+                "leave --pin-fd out: name a file with pin-source=file:PATH in the token's URI, or be asked at each use; or take \
+                 --pin-policy once",
+            ));
+        }
         if found.way == Way::Piv || wish == PivKek::default() {
             return Ok(wish);
         }
@@ -134,6 +143,51 @@ pub(crate) fn not_too_many_touches(touch: Option<TouchPolicy>, services: usize) 
         ),
         format!("take --touch-policy cached; always is for at most {MOST_TOUCHES} services"),
     ))
+}
+
+/// What is said where a vault would be under one YubiKey alone.
+pub(crate) struct Alone {
+    /// What to give where nobody can be asked.
+    pub(crate) instead: &'static str,
+    /// What is better.
+    pub(crate) better: &'static str,
+    /// What was not done where it is declined.
+    pub(crate) declined: &'static str,
+}
+
+/// Refuses the acceptance of a loss where nobody would be asked for it.
+pub(crate) fn may_accept_loss(found: &Found, accepted: bool) -> Result<(), CliError> {
+    if found.way == Way::Piv || !accepted {
+        return Ok(());
+    }
+    Err(CliError::usage(
+        "--accept-loss is for a vault under one YubiKey alone",
+        "leave it out; any other token is warned about, and taken",
+    ))
+}
+
+/// Has whoever puts a vault under one YubiKey alone say that they know what that means.
+pub(crate) fn accept_loss(found: &Found, accepted: bool, alone: &Alone) -> Result<(), CliError> {
+    const SENTENCE: &str = "I accept to lose everything";
+
+    if found.way != Way::Piv || accepted {
+        return Ok(());
+    }
+    if !prompt::possible() {
+        return Err(CliError::NoTerminal {
+            question: "whether a vault under one YubiKey alone is meant",
+            instead: alone.instead,
+            pin: false,
+        });
+    }
+    report::warning(&format!(
+        "`{}` alone would open the vault: a YubiKey that is lost or breaks takes everything in it along. Better {}",
+        found.token.label, alone.better
+    ));
+    if prompt::line(&format!("To go on with one, type: {SENTENCE}"))?.trim() == SENTENCE {
+        return Ok(());
+    }
+    Err(CliError::Declined { what: alone.declined })
 }
 
 /// What a YubiKey proves of a key.
@@ -237,8 +291,13 @@ fn management(info: &PivKeyInfo) -> String {
              change-management-key --generate --protect"
         ),
         (_, true) => format!("{name}, kept on the YubiKey behind the PIN"),
-        (_, false) => format!("{name}, its owner's"),
+        (None, false) => format!("{name}, not told whether it is still its maker's"),
+        (Some(false), false) => format!("{name}, its owner's"),
     }
+}
+
+fn firmware((major, minor, patch): (u8, u8, u8)) -> String {
+    format!("{major}.{minor}.{patch}")
 }
 
 /// The same as JSON.
@@ -248,7 +307,7 @@ pub(crate) fn as_json(info: &PivKeyInfo, proof: &Proof) -> Value {
             "proven": true,
             "root": attested.root,
             "serial": attested.serial,
-            "firmware": info.firmware.to_string(),
+            "firmware": firmware(attested.firmware),
             "form_factor": attested.form_factor.map(attestation::FormFactor::name),
         }),
         Proof::Unproven(why) => json!({"proven": false, "reason": why}),

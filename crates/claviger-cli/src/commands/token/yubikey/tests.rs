@@ -50,3 +50,11 @@ fn a_statement_is_of_this_key_in_this_card_alone() {
         assert!(!holds(&wrong), "another {what}");
     }
 }
+
+/// What is proven is what the statement says, and not what the card says of itself.
+#[test]
+fn the_firmware_of_an_attestation_is_the_attested_one() {
+    let proof = Proof::Attested(Box::new(Attested { firmware: (5, 7, 1), ..stated() }));
+    let shown = as_json(&seen(), &proof);
+    assert_eq!(shown["attestation"]["firmware"], "5.7.1");
+}

@@ -1,0 +1,149 @@
+//! Another key in place of the first: whose PIN it is, what is said before it is used, and what is said where none opens.
+
+use crate::{
+    NEW_PIN, VALUE, asking,
+    card::{self, Holder},
+    given, pair, said, silent, uri,
+};
+use claviger_tests::{Terminal, World};
+use softhsm_fixtures::{KeySpec, PIN, YubiKey};
+
+/// The id of the recipient whose key the configuration names first.
+fn first_recipient(world: &World) -> String {
+    let config = std::fs::read_to_string(world.config()).unwrap();
+    config.split("recipient = \"").nth(1).unwrap()[..32].to_owned()
+}
+
+/// A vault with a value under three, of which the third has a PIN of its own, and no PIN is in a file.
+fn three() -> (World, [YubiKey; 3]) {
+    let (world, second) = pair();
+    world.set("svc", VALUE);
+    let third = world.token().add_yubikey(&KeySpec::default());
+    world.run(["token", "enroll", "--token", &uri(&world, &third)]).ok();
+    card::ykman(&world, &third, &["access", "change-pin", "-P", PIN, "-n", NEW_PIN]);
+    third.remove();
+    third.insert();
+    asking(&world);
+    let first = world.token().yubikey(0);
+    (world, [first, second, third])
+}
+
+/// Whoever retires the first means the next one's PIN, and no later one's.
+#[test]
+fn a_pin_in_passing_is_for_one_key_alone() {
+    let (world, [first, second, third]) = three();
+    second.remove();
+    let retire = format!("token retire {} --yes --pin-fd 3", first_recipient(&world));
+    let stderr = given(&world, &retire, &[PIN]).fails(
+        5,
+        &[
+            "no token fits `pkcs11:serial=22222222",
+            "going on with `pkcs11:serial=33333333?module-name=piv`",
+            "is the first token's and is not tried on another",
+        ],
+    );
+    silent(&stderr);
+    assert_eq!(card::tries(&world, &third), 3);
+    second.insert();
+    first.remove();
+    given(&world, &retire, &[PIN]).ok();
+    assert_eq!(card::tries(&world, &third), 3);
+}
+
+/// Nor is it shown to the one whose key is to be destroyed.
+#[test]
+fn the_pin_of_one_destroys_nothing_on_another() {
+    let (world, [_, _, third]) = three();
+    let recipients = world.line("token recipients --json --pin-fd 3");
+    let pin = world.file("pin-of-first", PIN);
+    let recipients = recipients.descriptors(&[&pin]).ok().json();
+    let of_third =
+        recipients.as_array().unwrap().iter().find(|one| one["token_serial"] == "33333333").unwrap();
+    let retire = format!("token retire {} --destroy --yes --pin-fd 3", of_third["id"].as_str().unwrap());
+    given(&world, &retire, &[PIN]).fails(5, &["is the first token's and is not tried on another"]);
+    assert_eq!(card::tries(&world, &third), 3);
+}
+
+/// A move of the master key is not made by a third that stands before the new one.
+#[test]
+fn a_move_asks_the_new_key_and_no_other() {
+    let (world, [first, second, third]) = three();
+    given(&world, &format!("token retire {} --yes --pin-fd 3", first_recipient(&world)), &[PIN]).ok();
+    // The second and the third are left; the first gets a new key, as another that its owner has bought.
+    let line = "rotate master --token pkcs11:serial=11111111?module-name=piv --pin-fd 3";
+    second.remove();
+    second.insert();
+    first.remove();
+    first.insert();
+    said(&given(&world, line, &[PIN]).ok());
+    assert_eq!(card::tries(&world, &third), 3);
+}
+
+#[test]
+fn that_another_one_is_used_is_said_before_its_pin_is_asked_for() {
+    let (world, backup) = pair();
+    world.set("svc", VALUE);
+    asking(&world);
+    world.token().yubikey(0).remove();
+    backup.remove();
+    backup.insert();
+    let mut terminal = Terminal::start(&world, "get svc");
+    terminal.sees("warning: no token fits `pkcs11:serial=11111111?module-name=piv`");
+    terminal.sees("; going on with `pkcs11:serial=22222222?module-name=piv`\r\n");
+    terminal.sees("PIV PIN of token `YubiKey PIV #22222222`").sees(": ").types(PIN);
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(0), "{screen}");
+    assert_eq!(screen.matches("going on with").count(), 1, "{screen}");
+    assert!(screen.contains(VALUE), "{screen}");
+}
+
+/// Its owner has reset the PIV application, and the first is elsewhere.
+#[test]
+fn where_none_opens_every_key_is_named() {
+    let (world, backup) = pair();
+    let first = world.token().yubikey(0);
+    first.remove();
+    card::ykman(&world, &backup, &["reset", "-f"]);
+    let known = [
+        "error: no token fits `pkcs11:serial=11111111?module-name=piv`",
+        "`pkcs11:serial=22222222?module-name=piv`: the token has no key",
+        "help: plug the token in",
+    ];
+    silent(&world.line("get svc").fails(6, &known));
+    let told = world.line("get svc --json").outcome();
+    let error: serde_json::Value = serde_json::from_str(told.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!((told.code, &error["error"]["class"]), (Some(6), &"token absent".into()));
+    let causes = error["error"]["causes"].to_string();
+    assert!(causes.contains("serial=22222222") && causes.contains("has no key"), "{error}");
+}
+
+#[test]
+fn one_that_is_held_does_not_block_the_other() {
+    let (world, backup) = pair();
+    world.set("svc", VALUE);
+    let held = Holder::of(&world, &world.token().yubikey(0));
+    let read = world.line("get svc").ok();
+    assert_eq!(read.text(), VALUE);
+    let told = "`pkcs11:serial=11111111?module-name=piv`: another program has the card for itself: ";
+    assert!(read.stderr.contains(told), "{}", read.stderr);
+    assert!(read.stderr.contains("; going on with `pkcs11:serial=22222222"), "{}", read.stderr);
+    // Of the two that do not open it is the first one's trouble that is shown.
+    let both = Holder::of(&world, &backup);
+    world
+        .line("get svc")
+        .fails(6, &["error: another program has the card for itself", "help: end that program"]);
+    drop(both);
+    backup.remove();
+    let stderr = world.line("get svc").fails(
+        6,
+        &[
+            "error: another program has the card for itself",
+            "`pkcs11:serial=22222222",
+            "help: end that program",
+        ],
+    );
+    silent(&stderr);
+    drop(held);
+    let read = world.line("get svc").ok();
+    assert!(!read.stderr.contains("going on"), "{}", read.stderr);
+}
