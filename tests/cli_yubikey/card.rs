@@ -86,6 +86,8 @@ EXCLUSIVE, ANY = ctypes.c_ulong(1), ctypes.c_ulong(3)
 answer = card.SCardConnect(context, sys.argv[1].encode(), EXCLUSIVE, ANY, ctypes.byref(handle), ctypes.byref(protocol))
 print(answer, flush=True)
 sys.stdin.read()
+# Of a process that only ends pcscd hears later.
+card.SCardDisconnect(handle, ctypes.c_ulong(0))
 ";
         let mut python = world.token().command("python3");
         python.args(["-c", PROGRAM, &key.reader()]).stdin(Stdio::piped()).stdout(Stdio::piped());
