@@ -29,7 +29,7 @@ pub(super) struct Chosen {
 }
 
 pub(super) fn choose(uri: &Uri) -> Result<Chosen, Failure> {
-    let Present { keys, unseen } = reader::present()?;
+    let Present { keys, unseen } = reader::present(|key| fits(uri, key))?;
     let (fitting, others) = keys.into_iter().partition(|key| fits(uri, key));
     Ok(Chosen { fitting, others, unseen })
 }

@@ -2,6 +2,7 @@
 //! have.
 
 mod admin;
+mod contention;
 mod cost;
 mod faults;
 mod firmware;
@@ -101,6 +102,10 @@ contract! { yubikey = YubiKey {
     logins_of_others: piv::others::nobody_loses_a_login;
     other_application: piv::others::another_application_is_put_back;
     held: piv::others::one_that_has_it_alone_is_named;
+    contention: piv::contention::each_use_goes_well;
+    contention_that_passes: piv::contention::what_passes_is_got_over;
+    contention_that_lasts: piv::contention::what_lasts_is_told;
+    contention_in_use: piv::contention::resets_in_a_row_are_got_over;
     cost: piv::cost::an_unwrap_is_one_command;
     cost_of_opening: piv::cost::opening_is_a_few;
     ykcs11: piv::modules::yubicos_opens_it;
