@@ -126,6 +126,40 @@ fn one_of_two_that_is_held_is_said_to_be() {
     drop(held);
 }
 
+/// The one that is left is neither all that there is, nor taken for the only one.
+#[test]
+fn one_that_is_held_is_not_passed_over() {
+    let world = two();
+    let held = Holder::of(&world, &world.token().yubikey(0));
+    let known =
+        "another program has the card for itself: which one cannot be seen from here; usually it is scdaemon";
+    for line in ["token list", "token list --json"] {
+        let outcome = world.line(line).ok();
+        silent(&outcome.stderr);
+        assert!(outcome.stderr.contains(&format!("warning: {known}")), "{line}: {}", outcome.stderr);
+        assert!(outcome.text().contains("pkcs11:serial=22222222"), "{line}: {}", outcome.text());
+    }
+    let json = world.line("token list --json").ok().json();
+    assert!(json.as_array().is_some_and(|all| !all.is_empty()), "{json}");
+    for line in ["init --yubikey --accept-loss", "init --token pkcs11:?module-name=piv --accept-loss"] {
+        world.line(line).fails(6, &[known, "help: end that program"]);
+    }
+    assert!(card::slots(&world, &world.token().yubikey(1)).is_empty());
+    let mut scdaemon = Bystander::called(&world, "scdaemon");
+    let outcome = world.line("token list").ok();
+    let named = format!("probably scdaemon (process {};", scdaemon.id());
+    assert!(outcome.stderr.contains(&named), "{}", outcome.stderr);
+    assert!(scdaemon.runs());
+    drop(held);
+    assert_eq!(world.line("token list --json").ok().stderr, "");
+    world.line("init --yubikey --accept-loss").fails(2, &["more than one YubiKey is plugged in"]);
+    given(&world, "init --yubikey --serial 22222222 --accept-loss --pin-fd 3", &[PIN]).ok();
+    // To another key the same goes.
+    let _held = Holder::of(&world, &world.token().yubikey(0));
+    let known = "another program has the card for itself: probably scdaemon";
+    given(&world, "token enroll --yubikey --pin-fd 3", &[PIN]).fails(6, &[known]);
+}
+
 #[test]
 fn a_touch_is_asked_for_and_waited_for() {
     let world = filled();

@@ -93,6 +93,7 @@ contract! { yubikey = YubiKey {
     nothing_written: piv::lies::one_that_only_says_that_it_wrote_is_refused;
     management_not_proven: piv::lies::one_that_does_not_prove_its_management_key_gets_none;
     several: piv::several::a_key_is_found_on_whichever_it_is;
+    several_and_one_held: piv::several::the_only_one_that_is_seen_is_not_taken_for_the_only_one;
     one_of_several_pulled: piv::several::one_is_pulled_while_the_other_works;
     reset: piv::loss::reset_by_another_program;
     pulled_in_the_middle: piv::loss::pulled_in_the_middle;
