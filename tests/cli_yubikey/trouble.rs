@@ -8,7 +8,11 @@ use crate::{
 use claviger_tests::{Terminal, World};
 use serde_json::Value;
 use softhsm_fixtures::{At, CardAction, PIN, PcscFault, Touch};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 /// GENERAL AUTHENTICATE, GET METADATA, GET VERSION, GET SERIAL.
 const USE: u8 = 0x87;
@@ -318,4 +322,32 @@ fn no_secret_is_traced() {
     let stderr =
         world.line("-vvv get svc").fails(1, &["the card failed: GENERAL AUTHENTICATE answered status 6F00"]);
     silent(&stderr);
+}
+
+/// Other programs that come and go, and turn the card off as they go, cost time and nothing else.
+#[test]
+fn a_crowd_at_the_card_is_no_loss_of_it() {
+    let (world, _) = pair();
+    world.set("svc", VALUE);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                // It does not get on with the crowd, either.
+                let _ = world.token().command("ykman").args(["--device", "11111111", "piv", "info"]).output();
+            }
+        });
+        let turns = |_| {
+            for _ in 0..5 {
+                let outcome = world.line("get svc").outcome();
+                silent(&outcome.stderr);
+                assert_eq!((outcome.code, outcome.text()), (Some(0), VALUE), "{}", outcome.stderr);
+                assert!(!outcome.stderr.contains("no token fits"), "{}", outcome.stderr);
+            }
+        };
+        let crowd: Vec<_> = (0..6).map(|one| scope.spawn(move || turns(one))).collect();
+        let ends: Vec<_> = crowd.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        stop.store(true, Ordering::SeqCst);
+        assert!(ends.iter().all(Result::is_ok));
+    });
 }
