@@ -115,10 +115,9 @@ impl Card {
                     return done;
                 }
             };
-            let in_place = failure.is_reset() && live.reconnect().is_ok();
-            if !in_place {
-                *slot = None;
-            }
+            // Not reconnected either: where others turned the card off, the service may refuse all new connections for as long
+            // as there is an old one.
+            *slot = None;
             if course.spent {
                 return Err(TokenError::PinUnavailable {
                     reason: "the card went away while it had it, and whether that cost a try is not known; look at its \
@@ -130,11 +129,9 @@ impl Card {
             losses += 1;
             let is_over = losses > MOST_LOSSES || Instant::now() > deadline;
             if is_over || again == Again::No && course.begun {
-                return Err(if in_place { failure } else { self.gone(failure) });
+                return Err(self.gone(failure));
             }
-            if !in_place {
-                *slot = Some(self.find(failure.is_loss_of_service())?);
-            }
+            *slot = Some(self.find(failure.is_loss_of_service())?);
         }
     }
 
@@ -201,12 +198,6 @@ impl Live {
             course.spent = session.spent();
             done
         })
-    }
-
-    fn reconnect(&mut self) -> Result<(), Failure> {
-        // Whoever reset it left it without an application.
-        self.seen = Seen::default();
-        self.handle.reconnect()
     }
 }
 

@@ -92,7 +92,7 @@ impl Failure {
     }
 
     /// Whether the card is there, and somebody else reset it.
-    pub(super) const fn is_reset(&self) -> bool {
+    const fn is_reset(&self) -> bool {
         matches!(self, Self::Pcsc { error: pcsc::Error::ResetCard, .. })
     }
 

@@ -43,14 +43,6 @@ impl Handle {
         self.process == process::id()
     }
 
-    /// Takes part in the card again after somebody reset it.
-    pub(super) fn reconnect(&mut self) -> Result<(), Failure> {
-        let card = self.card.as_mut().ok_or(GONE)?;
-        let again =
-            card.reconnect(pcsc::ShareMode::Shared, pcsc::Protocols::ANY, pcsc::Disposition::LeaveCard);
-        again.map_err(|error| Failure::Pcsc { call: "SCardReconnect", error })
-    }
-
     /// Does something with the card while nobody else can.
     pub(super) fn transact<T>(
         &mut self,
@@ -58,7 +50,7 @@ impl Handle {
     ) -> Result<T, Failure> {
         let Self { card: Some(card), spoiled, .. } = self else { return Err(GONE) };
         let transaction = card.transaction().map_err(|error| {
-            *spoiled = error != pcsc::Error::ResetCard;
+            *spoiled = true;
             Failure::Pcsc { call: "SCardBeginTransaction", error }
         })?;
         let done = work(&transaction);
