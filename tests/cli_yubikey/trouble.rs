@@ -8,7 +8,11 @@ use crate::{
 use claviger_tests::{Terminal, World};
 use serde_json::Value;
 use softhsm_fixtures::{At, CardAction, PIN, PcscFault, Touch};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 /// GENERAL AUTHENTICATE, GET METADATA, GET VERSION, GET SERIAL.
 const USE: u8 = 0x87;
@@ -124,6 +128,40 @@ fn one_of_two_that_is_held_is_said_to_be() {
     given(&other, "init --yubikey --serial 22222222 --accept-loss --pin-fd 3", &[PIN]).ok();
     assert_eq!(card::slots(&world, &second), ["9d", "95"]);
     drop(held);
+}
+
+/// The one that is left is neither all that there is, nor taken for the only one.
+#[test]
+fn one_that_is_held_is_not_passed_over() {
+    let world = two();
+    let held = Holder::of(&world, &world.token().yubikey(0));
+    let known =
+        "another program has the card for itself: which one cannot be seen from here; usually it is scdaemon";
+    for line in ["token list", "token list --json"] {
+        let outcome = world.line(line).ok();
+        silent(&outcome.stderr);
+        assert!(outcome.stderr.contains(&format!("warning: {known}")), "{line}: {}", outcome.stderr);
+        assert!(outcome.text().contains("pkcs11:serial=22222222"), "{line}: {}", outcome.text());
+    }
+    let json = world.line("token list --json").ok().json();
+    assert!(json.as_array().is_some_and(|all| !all.is_empty()), "{json}");
+    for line in ["init --yubikey --accept-loss", "init --token pkcs11:?module-name=piv --accept-loss"] {
+        world.line(line).fails(6, &[known, "help: end that program"]);
+    }
+    assert!(card::slots(&world, &world.token().yubikey(1)).is_empty());
+    let mut scdaemon = Bystander::called(&world, "scdaemon");
+    let outcome = world.line("token list").ok();
+    let named = format!("probably scdaemon (process {};", scdaemon.id());
+    assert!(outcome.stderr.contains(&named), "{}", outcome.stderr);
+    assert!(scdaemon.runs());
+    drop(held);
+    assert_eq!(world.line("token list --json").ok().stderr, "");
+    world.line("init --yubikey --accept-loss").fails(2, &["more than one YubiKey is plugged in"]);
+    given(&world, "init --yubikey --serial 22222222 --accept-loss --pin-fd 3", &[PIN]).ok();
+    // To another key the same goes.
+    let _held = Holder::of(&world, &world.token().yubikey(0));
+    let known = "another program has the card for itself: probably scdaemon";
+    given(&world, "token enroll --yubikey --pin-fd 3", &[PIN]).fails(6, &[known]);
 }
 
 #[test]
@@ -284,4 +322,32 @@ fn no_secret_is_traced() {
     let stderr =
         world.line("-vvv get svc").fails(1, &["the card failed: GENERAL AUTHENTICATE answered status 6F00"]);
     silent(&stderr);
+}
+
+/// Other programs that come and go, and turn the card off as they go, cost time and nothing else.
+#[test]
+fn a_crowd_at_the_card_is_no_loss_of_it() {
+    let (world, _) = pair();
+    world.set("svc", VALUE);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                // It does not get on with the crowd, either.
+                let _ = world.token().command("ykman").args(["--device", "11111111", "piv", "info"]).output();
+            }
+        });
+        let turns = |_| {
+            for _ in 0..5 {
+                let outcome = world.line("get svc").outcome();
+                silent(&outcome.stderr);
+                assert_eq!((outcome.code, outcome.text()), (Some(0), VALUE), "{}", outcome.stderr);
+                assert!(!outcome.stderr.contains("no token fits"), "{}", outcome.stderr);
+            }
+        };
+        let crowd: Vec<_> = (0..6).map(|one| scope.spawn(move || turns(one))).collect();
+        let ends: Vec<_> = crowd.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        stop.store(true, Ordering::SeqCst);
+        assert!(ends.iter().all(Result::is_ok));
+    });
 }

@@ -44,6 +44,7 @@ pub use slot::{Slot, UnknownSlot};
 
 use self::{
     card::{Again, Card},
+    fault::Failure,
     find::Chosen,
     key::{Home, Key},
     login::Login,
@@ -103,23 +104,34 @@ impl PivDriver {
         name: &dyn fmt::Display,
         is: &dyn Fn(&EcPoint) -> bool,
     ) -> Result<Key, TokenError> {
-        let Chosen { fitting, others, unseen } = find::choose(uri)?;
+        let Chosen { fitting, others, mut unseen } = find::choose(uri)?;
         let none_fits = fitting.is_empty();
         let mut failed = None;
-        let mut present = Vec::new();
-        for key in fitting.into_iter().chain(others) {
-            present.push(card::uri(key.serial).to_string());
-            let card = Card::of(key);
-            match card.transact(Again::Yes, |session| find::slot_of(session, card.firmware, hint, is)) {
-                Ok(Some(found)) => {
-                    let (login, attendant) = (Login::new(&access.pin), Arc::clone(&access.attendant));
-                    return Ok(Key::new(card, login, attendant, found.point, found.home));
-                }
-                Ok(None) => {}
-                Err(failure) => {
-                    failed.get_or_insert(failure);
+        let mut present: Vec<String> = Vec::new();
+        let mut keys: Vec<Plugged> = fitting.into_iter().chain(others).collect();
+        loop {
+            for key in keys {
+                present.push(card::uri(key.serial).to_string());
+                let card = Card::of(key);
+                match card.transact(Again::Yes, |session| find::slot_of(session, card.firmware, hint, is)) {
+                    Ok(Some(found)) => {
+                        let (login, attendant) = (Login::new(&access.pin), Arc::clone(&access.attendant));
+                        return Ok(Key::new(card, login, attendant, found.point, found.home));
+                    }
+                    Ok(None) => {}
+                    Err(failure) => {
+                        failed.get_or_insert(failure);
+                    }
                 }
             }
+            // It may be on one that was not waited for, because another fits.
+            if none_fits || !unseen.iter().any(Failure::may_pass) {
+                break;
+            }
+            let more = reader::present(|_| false)?;
+            unseen = Vec::new();
+            keys = more.keys;
+            keys.retain(|key| !present.contains(&card::uri(key.serial).to_string()));
         }
         Err(match failed.or_else(|| unseen.into_iter().next().filter(|_| none_fits)) {
             Some(failure) => failure.into(),
@@ -131,7 +143,7 @@ impl PivDriver {
 
 impl Driver for PivDriver {
     fn list(&self) -> Result<Vec<TokenSummary>, TokenError> {
-        let Present { keys, unseen } = reader::present()?;
+        let Present { keys, unseen } = reader::present(|_| false)?;
         if let (true, Some(failure)) = (keys.is_empty(), unseen.into_iter().next()) {
             return Err(failure.into());
         }

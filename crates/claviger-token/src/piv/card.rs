@@ -20,6 +20,10 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How many losses in a row are got over, and for how long: others may reset the card again and again.
+const MOST_LOSSES: u32 = 5;
+const LONGEST: Duration = Duration::from_secs(3);
+
 /// A YubiKey by its serial number.
 pub(super) struct Card {
     pub(super) serial: u32,
@@ -87,30 +91,33 @@ impl Card {
         }
     }
 
-    /// Does something with the card while nobody else can, on its PIV application. After a loss it is done once more from its
+    /// Does something with the card while nobody else can, on its PIV application. After a loss it is done again from its
     /// beginning, unless that must not be and it had begun, or a PIN was on its way.
     pub(super) fn transact<T>(
         &self,
         again: Again,
         mut work: impl FnMut(&mut Session<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut live = self.live();
-        let mut lost = false;
+        let mut slot = self.live();
+        let (mut losses, deadline) = (0, Instant::now() + LONGEST);
         loop {
+            // A forked child has a connection of its own.
+            drop(slot.take_if(|live| !live.handle.is_usable()));
+            let live = match &mut *slot {
+                Some(live) => live,
+                None => slot.insert(self.connect()?),
+            };
             let mut course = Course::default();
-            let done = self.attempt(&mut live, &mut work, &mut course);
-            let in_place = matches!(&done, Err(failure) if failure.is_reset())
-                && live.as_mut().is_some_and(|live| live.reconnect().is_ok());
-            let failure = match done {
+            let failure = match live.attempt(&mut work, &mut course) {
                 Err(failure) if failure.is_loss() => failure,
                 done => {
-                    drop(live.take_if(|live| !live.handle.is_usable()));
+                    drop(slot.take_if(|live| !live.handle.is_usable()));
                     return done;
                 }
             };
-            if !in_place {
-                *live = None;
-            }
+            // Not reconnected either: where others turned the card off, the service may refuse all new connections for as long
+            // as there is an old one.
+            *slot = None;
             if course.spent {
                 return Err(TokenError::PinUnavailable {
                     reason: "the card went away while it had it, and whether that cost a try is not known; look at its \
@@ -119,42 +126,27 @@ impl Card {
                 }
                 .into());
             }
-            if lost || again == Again::No && course.begun {
-                return Err(if in_place { failure } else { self.gone(failure) });
+            losses += 1;
+            let is_over = losses > MOST_LOSSES || Instant::now() > deadline;
+            if is_over || again == Again::No && course.begun {
+                return Err(self.gone(failure));
             }
-            lost = true;
-            if !in_place {
-                *live = Some(self.find(failure.is_loss_of_service())?);
-            }
+            *slot = Some(self.find(failure.is_loss_of_service())?);
         }
     }
 
-    fn attempt<T>(
-        &self,
-        live: &mut Option<Live>,
-        work: &mut dyn FnMut(&mut Session<'_>) -> Result<T, Failure>,
-        course: &mut Course,
-    ) -> Result<T, Failure> {
-        // A forked child has a connection of its own.
-        drop(live.take_if(|live| !live.handle.is_usable()));
-        let Live { handle, seen } = match live {
-            Some(live) => live,
-            None => live.insert(self.find(false)?),
-        };
-        handle.transact(|transaction| {
-            course.begun = true;
-            let mut session = Session::new(transaction, seen);
-            let done = session.on_piv(work);
-            course.spent = session.spent();
-            done
-        })
+    fn connect(&self) -> Result<Live, Failure> {
+        match self.find(false) {
+            Err(failure) if failure.is_loss_of_service() => self.find(true),
+            found => found,
+        }
     }
 
     /// Looks for it in all readers.
     fn find(&self, starting: bool) -> Result<Live, Failure> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let failure = match reader::present() {
+            let failure = match reader::present(|key| key.serial == self.serial) {
                 Ok(Present { keys, unseen }) => {
                     let others: Vec<_> = keys.iter().map(|key| uri(key.serial).to_string()).collect();
                     if let Some(key) = keys.into_iter().find(|key| key.serial == self.serial) {
@@ -171,14 +163,15 @@ impl Card {
         }
     }
 
-    /// What a loss that came again means: mostly that the card is not there.
+    /// What a loss that is not got over means: mostly that the card is not there.
     fn gone(&self, failure: Failure) -> Failure {
         if !failure.is_loss_of_card() {
             return failure;
         }
-        let others = reader::present().map(|present| present.keys).unwrap_or_default();
-        let others = others.iter().filter(|key| key.serial != self.serial);
-        self.absent(others.map(|key| uri(key.serial).to_string()).collect()).into()
+        match self.find(false) {
+            Ok(_) => failure,
+            Err(failure) => failure,
+        }
     }
 
     fn absent(&self, present: Vec<String>) -> TokenError {
@@ -192,10 +185,19 @@ impl Card {
 }
 
 impl Live {
-    fn reconnect(&mut self) -> Result<(), Failure> {
-        // Whoever reset it left it without an application.
-        self.seen = Seen::default();
-        self.handle.reconnect()
+    fn attempt<T>(
+        &mut self,
+        work: &mut dyn FnMut(&mut Session<'_>) -> Result<T, Failure>,
+        course: &mut Course,
+    ) -> Result<T, Failure> {
+        let Self { handle, seen } = self;
+        handle.transact(|transaction| {
+            course.begun = true;
+            let mut session = Session::new(transaction, seen);
+            let done = session.on_piv(work);
+            course.spent = session.spent();
+            done
+        })
     }
 }
 

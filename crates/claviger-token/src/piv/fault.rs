@@ -40,26 +40,39 @@ impl Failure {
             )
     }
 
-    /// Whether the card is not there, or does not answer any more, as one does that was pulled before the service noticed.
+    /// Whether it came from the card or its reader.
     pub(super) const fn is_loss_of_card(&self) -> bool {
         use pcsc::Error as E;
 
-        matches!(
-            self,
-            Self::Pcsc {
-                error: E::RemovedCard
-                    | E::UnpoweredCard
-                    | E::UnresponsiveCard
-                    | E::NoSmartcard
-                    | E::NoReadersAvailable
-                    | E::ReaderUnavailable
-                    | E::UnknownReader
-                    | E::NotTransacted
-                    | E::CommError
-                    | E::CommDataLost,
-                ..
-            }
-        )
+        self.is_absence()
+            || matches!(
+                self,
+                Self::Pcsc {
+                    error: E::UnpoweredCard
+                        | E::UnresponsiveCard
+                        | E::NoReadersAvailable
+                        | E::ReaderUnavailable
+                        | E::NotTransacted
+                        | E::CommError
+                        | E::CommDataLost
+                        // Somebody turned the card off, and nobody has agreed with it on one since.
+                        | E::ProtoMismatch,
+                    ..
+                }
+            )
+    }
+
+    /// Whether the reader is empty, or gone with its card.
+    pub(super) const fn is_absence(&self) -> bool {
+        use pcsc::Error as E;
+
+        matches!(self, Self::Pcsc { error: E::NoSmartcard | E::RemovedCard | E::UnknownReader, .. })
+    }
+
+    /// Whether it may pass by itself in a moment: others reset the card or turn it off, and one that was pulled is like that
+    /// until the service notices.
+    pub(super) fn may_pass(&self) -> bool {
+        self.is_loss() && !self.is_absence() && !self.is_loss_of_service()
     }
 
     /// Whether it was the service that went away, which may be just starting again.
@@ -79,7 +92,7 @@ impl Failure {
     }
 
     /// Whether the card is there, and somebody else reset it.
-    pub(super) const fn is_reset(&self) -> bool {
+    const fn is_reset(&self) -> bool {
         matches!(self, Self::Pcsc { error: pcsc::Error::ResetCard, .. })
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Chosen {
 }
 
 pub(super) fn choose(uri: &Uri) -> Result<Chosen, Failure> {
-    let Present { keys, unseen } = reader::present()?;
+    let Present { keys, unseen } = reader::present(|key| names_one(uri) && fits(uri, key))?;
     let (fitting, others) = keys.into_iter().partition(|key| fits(uri, key));
     Ok(Chosen { fitting, others, unseen })
 }
@@ -38,6 +38,8 @@ pub(super) fn choose(uri: &Uri) -> Result<Chosen, Failure> {
 pub(super) fn the_one(uri: &Uri) -> Result<Arc<Card>, TokenError> {
     let mut chosen = choose(uri)?;
     match (chosen.fitting.pop(), chosen.fitting.len()) {
+        // What could not be seen may fit as well.
+        (Some(_), 0) if !names_one(uri) && !chosen.unseen.is_empty() => Err(chosen.absent(uri)),
         (Some(key), 0) => Ok(Card::of(key)),
         (None, _) => Err(chosen.absent(uri)),
         (Some(key), _) => {
@@ -58,6 +60,11 @@ impl Chosen {
             None => TokenError::TokenAbsent { uri: uri.of_token().to_string(), present },
         }
     }
+}
+
+/// Whether no second card can fit.
+fn names_one(uri: &Uri) -> bool {
+    uri.serial.is_some() || uri.token.is_some() || uri.slot_description.is_some()
 }
 
 fn fits(uri: &Uri, key: &Plugged) -> bool {

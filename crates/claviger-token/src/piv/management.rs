@@ -18,7 +18,10 @@ use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyIn
 use claviger_types::{Entropy, SecretBytes};
 use des::TdesEde3;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -34,6 +37,9 @@ const ADMIN_DATA: u32 = 0x5f_ff00;
 const PRINTED: u32 = 0x5f_c109;
 /// In the admin data's flags: the management key is on the card.
 const IS_PROTECTED: u8 = 0x02;
+
+/// The longest that a card takes to refuse a wrong one without waiting for a touch. A touch it awaits for many seconds.
+const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// Its algorithm, by the number that the card has for it (SP 800-78-4, table 6-2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,7 +211,14 @@ impl ManagementKey {
         let mut challenge = Block::<C>::default();
         claviger_types::OsEntropy.fill(&mut challenge)?;
         let answer = [tlv::element(WITNESS, &witness), tlv::element(CHALLENGE, &challenge)].concat();
+        let begin = Instant::now();
         let response = match self.step(session, &answer, RESPONSE) {
+            // One answer for a key that is wrong and a touch that did not come; for the latter it waited.
+            Err(Failure::Refused { status: Status::SECURITY, .. })
+                if self.told.is_some() && begin.elapsed() > AT_ONCE =>
+            {
+                return Err(TokenError::TouchTimeout.into());
+            }
             // The witness was read with another key; which of these it is depends on the firmware.
             Err(Failure::Refused { status: Status::SECURITY | Status::BLOCKED | Status::FAILED, .. }) => {
                 return Err(TokenError::ManagementKeyIncorrect.into());

@@ -4,7 +4,15 @@ use super::{
     fault::Failure,
     session::{Firmware, Seen, Session},
 };
-use std::{ffi::CString, mem, process};
+use std::{
+    ffi::CString,
+    mem, process, thread,
+    time::{Duration, Instant},
+};
+
+/// How long a card is looked at that others reset or turn off meanwhile, and how often.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A connection to a card that others share. It is left as it is, never reset: a reset takes the PIN away from them.
 pub(super) struct Handle {
@@ -35,14 +43,6 @@ impl Handle {
         self.process == process::id()
     }
 
-    /// Takes part in the card again after somebody reset it.
-    pub(super) fn reconnect(&mut self) -> Result<(), Failure> {
-        let card = self.card.as_mut().ok_or(GONE)?;
-        let again =
-            card.reconnect(pcsc::ShareMode::Shared, pcsc::Protocols::ANY, pcsc::Disposition::LeaveCard);
-        again.map_err(|error| Failure::Pcsc { call: "SCardReconnect", error })
-    }
-
     /// Does something with the card while nobody else can.
     pub(super) fn transact<T>(
         &mut self,
@@ -50,7 +50,7 @@ impl Handle {
     ) -> Result<T, Failure> {
         let Self { card: Some(card), spoiled, .. } = self else { return Err(GONE) };
         let transaction = card.transaction().map_err(|error| {
-            *spoiled = error != pcsc::Error::ResetCard;
+            *spoiled = true;
             Failure::Pcsc { call: "SCardBeginTransaction", error }
         })?;
         let done = work(&transaction);
@@ -98,33 +98,50 @@ pub(super) struct Present {
     pub(super) unseen: Vec<Failure>,
 }
 
-/// The YubiKeys that are there; each keeps the application that it has selected, if that is PIV.
-pub(super) fn present() -> Result<Present, Failure> {
-    let mut present = Present { keys: Vec::new(), unseen: Vec::new() };
+/// The YubiKeys that are there; each keeps the application that it has selected, if that is PIV. Where one of them is what is
+/// looked for, nothing is waited for.
+pub(super) fn present(is_wanted: impl Fn(&Plugged) -> bool) -> Result<Present, Failure> {
     let context = pcsc::Context::establish(pcsc::Scope::System)
         .map_err(|error| Failure::Pcsc { call: "SCardEstablishContext", error })?;
     let readers = match context.list_readers_owned() {
         Err(pcsc::Error::NoReadersAvailable) => Vec::new(),
         readers => readers.map_err(|error| Failure::Pcsc { call: "SCardListReaders", error })?,
     };
-    for reader in readers {
-        match look(&context, &reader) {
-            Ok(Some(key)) => present.keys.push(key),
-            Ok(None) => {}
+    let mut seen: Vec<_> = readers.iter().map(|reader| look(&context, reader)).collect();
+    let deadline = Instant::now() + PATIENCE;
+    while seen.iter().any(may_pass)
+        && !seen.iter().any(|seen| matches!(seen, Ok(Some(key)) if is_wanted(key)))
+        && Instant::now() < deadline
+    {
+        thread::sleep(PAUSE);
+        for (reader, seen) in readers.iter().zip(&mut seen).filter(|(_, seen)| may_pass(seen)) {
+            *seen = look(&context, reader);
+        }
+    }
+    let mut present = Present { keys: Vec::new(), unseen: Vec::new() };
+    for seen in seen {
+        match seen {
+            Ok(key) => present.keys.extend(key),
             Err(failure) => present.unseen.push(failure),
         }
     }
     Ok(present)
 }
 
+fn may_pass(seen: &Result<Option<Plugged>, Failure>) -> bool {
+    matches!(seen, Err(failure) if failure.may_pass())
+}
+
 /// The YubiKey in this reader, if there is a card, and it is one, and its PIV application is there.
 fn look(context: &pcsc::Context, reader: &CString) -> Result<Option<Plugged>, Failure> {
-    let mut handle = match Handle::connect(context, reader) {
-        Ok(handle) => handle,
-        // An empty reader, or one whose card was just pulled.
-        Err(failure) if failure.is_loss_of_card() => return Ok(None),
-        Err(failure) => return Err(failure),
-    };
+    match look_closely(context, reader) {
+        Err(failure) if failure.is_absence() => Ok(None),
+        seen => seen,
+    }
+}
+
+fn look_closely(context: &pcsc::Context, reader: &CString) -> Result<Option<Plugged>, Failure> {
+    let mut handle = Handle::connect(context, reader)?;
     let mut seen = Seen::default();
     let known = handle.transact(|transaction| {
         let mut session = Session::new(transaction, &mut seen);
@@ -140,14 +157,8 @@ fn look(context: &pcsc::Context, reader: &CString) -> Result<Option<Plugged>, Fa
             return Ok(None);
         }
         Ok(Some((firmware, session.serial()?)))
-    });
-    match known {
-        Ok(Some((firmware, serial))) => {
-            let reader = reader.to_string_lossy().into_owned();
-            Ok(Some(Plugged { handle, seen, reader, firmware, serial }))
-        }
-        Ok(None) => Ok(None),
-        Err(failure) if failure.is_loss_of_card() => Ok(None),
-        Err(failure) => Err(failure),
-    }
+    })?;
+    let Some((firmware, serial)) = known else { return Ok(None) };
+    let reader = reader.to_string_lossy().into_owned();
+    Ok(Some(Plugged { handle, seen, reader, firmware, serial }))
 }

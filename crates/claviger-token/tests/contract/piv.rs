@@ -2,6 +2,7 @@
 //! have.
 
 mod admin;
+mod contention;
 mod cost;
 mod faults;
 mod firmware;
@@ -95,6 +96,7 @@ contract! { yubikey = YubiKey {
     nothing_written: piv::lies::one_that_only_says_that_it_wrote_is_refused;
     management_not_proven: piv::lies::one_that_does_not_prove_its_management_key_gets_none;
     several: piv::several::a_key_is_found_on_whichever_it_is;
+    several_and_one_held: piv::several::the_only_one_that_is_seen_is_not_taken_for_the_only_one;
     one_of_several_pulled: piv::several::one_is_pulled_while_the_other_works;
     reset: piv::loss::reset_by_another_program;
     pulled_in_the_middle: piv::loss::pulled_in_the_middle;
@@ -104,6 +106,10 @@ contract! { yubikey = YubiKey {
     logins_of_others: piv::others::nobody_loses_a_login;
     other_application: piv::others::another_application_is_put_back;
     held: piv::others::one_that_has_it_alone_is_named;
+    contention: piv::contention::each_use_goes_well;
+    contention_that_passes: piv::contention::what_passes_is_got_over;
+    contention_that_lasts: piv::contention::what_lasts_is_told;
+    contention_in_use: piv::contention::resets_in_a_row_are_got_over;
     cost: piv::cost::an_unwrap_is_one_command;
     cost_of_opening: piv::cost::opening_is_a_few;
     ykcs11: piv::modules::yubicos_opens_it;

@@ -6,7 +6,7 @@ use crate::{
     config::{Config, TokenConfig},
     context::Context,
     error::CliError,
-    modules::{self, Family, Found},
+    modules::{self, Family, Found, Way},
     output::{self, text},
     report,
 };
@@ -80,7 +80,15 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
     let mut found = Vec::new();
     for way in &ways {
         match modules::list(way, context) {
-            Ok(tokens) => found.extend(tokens),
+            Ok(tokens) => {
+                // That none could be seen, the driver says itself.
+                if let Some(one) = tokens.first().filter(|one| one.way == Way::Piv)
+                    && let Some(error) = yubikey::unseen(one.driver.as_ref())
+                {
+                    report::warning(&format!("{error}; claviger token doctor says why"));
+                }
+                found.extend(tokens);
+            }
             Err(error) if args.module.is_some() => return Err(error),
             Err(error) => report::warning(&format!("{error}; claviger token doctor says why")),
         }

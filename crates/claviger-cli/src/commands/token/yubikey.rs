@@ -11,7 +11,7 @@ use crate::{
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use claviger_gate::ApiError;
 use claviger_token::{
-    PivKek, TokenError, Uri,
+    Driver, PivKek, TokenError, Uri,
     piv::{
         PinPolicy, PivKeyInfo, Slot, TouchPolicy,
         attestation::{self, Attested},
@@ -24,6 +24,16 @@ use std::{path::Path, str::FromStr as _};
 
 /// More services than anybody would touch a key for, one after the other.
 pub(crate) const MOST_TOUCHES: usize = 50;
+
+/// Why a card could not be looked at where others could: another program may have it for itself.
+pub(super) fn unseen(driver: &dyn Driver) -> Option<TokenError> {
+    // No card has this number, and no key this name.
+    let none = Uri { serial: Some("none".to_owned()), ..Uri::default() };
+    match driver.piv_key(&none, RecipientId::from_bytes([0; 16])) {
+        Ok(_) | Err(TokenError::TokenAbsent { .. }) => None,
+        Err(error) => Some(error),
+    }
+}
 
 /// Which YubiKey, and what its key is to be like.
 #[derive(Debug, clap::Args)]
@@ -90,7 +100,7 @@ impl YubiKeyArgs {
         let serials = |uris: &[String]| -> Vec<String> {
             uris.iter().filter_map(|uri| uri.parse::<Uri>().ok()?.serial).collect()
         };
-        modules::find(module, uri, context).map_err(|error| match error {
+        let found = modules::find(module, uri, context).map_err(|error| match error {
             CliError::Api(ApiError::Vault(VaultError::Token(error))) if self.yubikey => match error {
                 TokenError::AmbiguousUri { matches, .. } => CliError::usage(
                     format!("more than one YubiKey is plugged in: {}", serials(&matches).join(", ")),
@@ -102,7 +112,16 @@ impl YubiKeyArgs {
                 error => error.into(),
             },
             error => error,
-        })
+        })?;
+        // Where nothing says which, one that cannot be seen may be meant as well.
+        let is_named = uri.serial.is_some() || uri.token.is_some() || uri.slot_description.is_some();
+        if found.way == Way::Piv
+            && !is_named
+            && let Some(error) = unseen(found.driver.as_ref())
+        {
+            return Err(error.into());
+        }
+        Ok(found)
     }
 
     /// What its key is to be like. Of any other token none of that may be asked.

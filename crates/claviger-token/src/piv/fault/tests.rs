@@ -17,7 +17,7 @@ fn the_caller_is_told_what_to_do() {
 
 #[test]
 fn what_a_second_connection_would_not_mend_is_no_loss() {
-    for error in [pcsc::Error::SharingViolation, pcsc::Error::ProtoMismatch, pcsc::Error::NoMemory] {
+    for error in [pcsc::Error::SharingViolation, pcsc::Error::InvalidParameter, pcsc::Error::NoMemory] {
         assert!(!Failure::Pcsc { call: "SCardTransmit", error }.is_loss(), "{error}");
     }
     let denied = |call| Failure::Pcsc { call, error: pcsc::Error::SecurityViolation };

@@ -7,6 +7,8 @@ use softhsm_fixtures::{Instance, KeySpec, PIN, Touch, YubiKey};
 
 const OWN: &str = "00112233445566778899aabbccddeeff0011223344556677";
 
+const WRONG: &str = "ffeeddccbbaa99887766554433221100ffeeddccbbaa9988";
+
 pub(crate) fn a_makers_key(lab: &Lab<'_>, (kind, firmware, name): (&'static str, &'static str, &str)) {
     let person = Person::new();
     let spec = KeySpec { management: Some(kind), firmware: Some(firmware), ..KeySpec::default() };
@@ -84,6 +86,13 @@ pub(crate) fn one_that_wants_a_touch_is_told(lab: &Lab<'_>) {
     let told = person.heard().into_iter().filter(|heard| *heard == Heard::Touch).count();
     assert_eq!((told as u64, told > 0), (yubikey.touches(), true));
     yubikey.touch(Touch::Never);
-    assert!(enrol(&lab, wish(None, "once", "never")).is_err());
+    let outcome = enrol(&lab, wish(None, "once", "never")).map(drop);
+    assert!(matches!(outcome, Err(TokenError::TouchTimeout)), "{outcome:?}");
+    assert_eq!(Hands::on(&yubikey).occupied(), []);
+    // A wrong one is refused before it waits.
+    let wrong = Person::with(PIN, Some(WRONG));
+    let outcome = enrol(&lab_of(&lab, &yubikey, &wrong), wish(None, "once", "never")).map(drop);
+    assert!(matches!(outcome, Err(TokenError::ManagementKeyIncorrect)), "{outcome:?}");
+    yubikey.touch(Touch::Auto);
     assert_eq!(Hands::on(&yubikey).occupied(), []);
 }

@@ -7,6 +7,8 @@ use claviger_types::{OsEntropy, SignerId};
 use std::{
     fs,
     process::{Child, Command},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Where the driver comes and goes, the login of others stands, and its own stands as long as it is there.
@@ -82,7 +84,16 @@ pub(crate) fn one_that_has_it_alone_is_named(lab: &Lab<'_>) {
     let recipient = made.describe().clone();
     drop(made);
     person.heard();
-    let alone = Hands::as_mode(&yubikey, pcsc::ShareMode::Exclusive).unwrap();
+    // A process of its own lets go a moment after the handle did.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let alone = loop {
+        match Hands::as_mode(&yubikey, pcsc::ShareMode::Exclusive) {
+            Err(pcsc::Error::SharingViolation) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            alone => break alone.unwrap(),
+        }
+    };
     let open = || lab.open_as(recipient.recipient, recipient.scheme, &recipient.profile).map(drop);
     let held = |outcome| match outcome {
         Err(TokenError::CardHeld { by }) => by,

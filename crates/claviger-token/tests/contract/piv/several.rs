@@ -1,10 +1,10 @@
 //! More than one key plugged in: the right one is known by the public half.
 
-use super::hands::{FIRST_PIN, Person, enrol, kek, lab_of, wish, with_key};
+use super::hands::{FIRST_PIN, Hands, Person, enrol, kek, lab_of, wish, with_key};
 use crate::lab::{CONTEXT, Lab, fresh, key};
 use claviger_token::{TokenError, Uri};
 use claviger_types::{Digest, OsEntropy, SignerId};
-use softhsm_fixtures::KeySpec;
+use softhsm_fixtures::{At, KeySpec, PcscFault};
 
 pub(crate) fn a_key_is_found_on_whichever_it_is(lab: &Lab<'_>) {
     let person = Person::new();
@@ -43,6 +43,35 @@ pub(crate) fn a_key_is_found_on_whichever_it_is(lab: &Lab<'_>) {
     let serials: Vec<_> = lab.driver.list().unwrap().into_iter().map(|token| token.serial).collect();
     assert_eq!(serials.len(), 2);
     assert!(serials.contains(&second.serial().to_string()), "{serials:?}");
+}
+
+/// Another may fit as well, and cannot be seen.
+pub(crate) fn the_only_one_that_is_seen_is_not_taken_for_the_only_one(lab: &Lab<'_>) {
+    let person = Person::new();
+    let (there, second) = with_key(lab, &KeySpec::default(), &person);
+    let first = lab.instance.yubikey(0);
+    let here = lab_of(lab, &first, &person);
+    let anywhere = Lab { uri: Uri::default(), ..lab_of(lab, &second, &person) };
+    let alone = Hands::as_mode(&first, pcsc::ShareMode::Exclusive).unwrap();
+    let outcome = enrol(&anywhere, wish(None, "once", "never")).map(drop);
+    assert!(matches!(outcome, Err(TokenError::CardHeld { .. })), "{outcome:?}");
+    let outcome = enrol(&here, wish(None, "once", "never")).map(drop);
+    assert!(matches!(outcome, Err(TokenError::CardHeld { .. })), "{outcome:?}");
+    assert_eq!(Hands::on(&second).occupied(), []);
+    // Whoever says which one is meant has it, by whatever names it.
+    let label = format!("pkcs11:token=YubiKey%20PIV%20%23{}", second.serial());
+    let reader = format!("pkcs11:slot-description={}", second.reader().replace(' ', "%20"));
+    for uri in [there.uri.clone(), label.parse().unwrap(), reader.parse().unwrap()] {
+        let named = Lab { uri, ..lab_of(lab, &second, &person) };
+        kek(&named, None, "once", "never").destroy_key().unwrap();
+    }
+    drop(alone);
+    let outcome = enrol(&anywhere, wish(None, "once", "never")).map(drop);
+    assert!(matches!(outcome, Err(TokenError::AmbiguousUri { .. })), "{outcome:?}");
+    // What cannot be seen for a moment only is waited for.
+    first.remove();
+    lab.instance.pcsc_faults().inject("connect", At::Nth(1), PcscFault::Instead(0x8010_0067));
+    kek(&anywhere, None, "once", "never").destroy_key().unwrap();
 }
 
 pub(crate) fn one_is_pulled_while_the_other_works(lab: &Lab<'_>) {
