@@ -263,10 +263,14 @@ fn master(args: &MasterArgs, context: &Context) -> Result<(), CliError> {
 /// Whether the key that opens the vault now wants a touch at each use; it may be one that stands in for the first.
 fn wants_a_touch_each_time(api: &dyn Api, context: &Context) -> Result<bool, CliError> {
     let config = context.config()?;
-    let Some(used) = api.status()?.recipients.into_iter().find(|info| info.local) else { return Ok(false) };
-    let mut entries = std::iter::once(&config.token).chain(&config.backup_tokens);
-    let entry = entries.find(|entry| entry.recipient == used.id);
-    Ok(matches!(entry.and_then(|entry| policies(&entry.profile)), Some((_, TouchPolicy::Always))))
+    let wanting: Vec<_> = std::iter::once(&config.token)
+        .chain(&config.backup_tokens)
+        .filter(|entry| matches!(policies(&entry.profile), Some((_, TouchPolicy::Always))))
+        .map(|entry| entry.recipient)
+        .collect();
+    // The status surveys all services; where no key is like that, nobody need wait for it.
+    Ok(!wanting.is_empty()
+        && api.status()?.recipients.iter().any(|info| info.local && wanting.contains(&info.id)))
 }
 
 /// The credentials that whoever had the old key may have read.
