@@ -1,13 +1,15 @@
 //! `token enroll --yubikey`: a new key beside what is there, of a vault on files and of one on a YubiKey.
 
 use crate::{NEW_PIN, VALUE, WRONG, card, given, lone, pair, said, silent, uri};
-use claviger_tests::{Run, World};
+use claviger_tests::{Run, Terminal, World};
 use serde_json::json;
-use softhsm_fixtures::{KeySpec, PIN, Provider, YubiKey};
+use softhsm_fixtures::{At, CardAction, KeySpec, PIN, Provider, YubiKey};
 use std::path::PathBuf;
 
 /// GENERATE ASYMMETRIC KEY PAIR.
 const MAKE: u8 = 0x47;
+/// GENERAL AUTHENTICATE: what uses a key.
+const USE: u8 = 0x87;
 /// The most services for a key that wants a touch each time.
 const MOST: usize = 50;
 
@@ -114,9 +116,12 @@ fn a_second_yubikey_is_enrolled_by_its_number() {
     // Without a PIN nothing is made.
     let stderr = world.line("token enroll --yubikey --serial 22222222").fails(5, &["no PIN", "--pin-fd"]);
     silent(&stderr);
-    // It is the same for both.
-    let done = given(&world, "token enroll --yubikey --serial 22222222 --pin-fd 3", &[PIN]).ok();
-    assert!(said(&done).contains("1 service: every data key is wrapped anew"), "{}", done.text());
+    // Whoever is at the terminal is asked for it.
+    let mut terminal = Terminal::start(&world, "token enroll --yubikey --serial 22222222");
+    terminal.sees("PIV PIN of token `YubiKey PIV #22222222`").sees(": ").types(PIN);
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("1 service: every data key is wrapped anew"), "{screen}");
     world.token().yubikey(0).remove();
     assert_eq!(world.get("svc"), VALUE.as_bytes(), "the card still has its PIN");
     let second = world.token().yubikey(1);
@@ -295,4 +300,59 @@ fn one_is_retired_and_its_key_destroyed() {
     world.run(["token", "enroll", "--token", &uri(&world, &backup), "--slot", "9d"]).ok();
     world.token().yubikey(0).remove();
     assert_eq!(world.get("svc"), VALUE.as_bytes());
+}
+
+/// From then on only that key opens what is sealed to it.
+#[test]
+fn a_key_that_was_taken_up_stays_when_the_rest_fails() {
+    let world = lone();
+    for service in ["one", "two", "three", "four"] {
+        world.set(service, VALUE);
+    }
+    let (first, second) = (world.token().yubikey(0), world.token().add_yubikey(&KeySpec::default()));
+    let enroll = || world.run(["token", "enroll", "--token", &uri(&world, &second)]);
+    first.inject(USE, At::Nth(4), CardAction::Remove);
+    let stderr = enroll().fails(6, &["serial=11111111", "note: the new key stays"]);
+    silent(&stderr);
+    first.insert();
+    assert!(said(&enroll().ok()).contains("4 services: every data key is wrapped anew"));
+    first.remove();
+    assert_eq!(world.get("four"), VALUE.as_bytes());
+}
+
+/// Its serial number stays, and its key does not.
+#[test]
+fn a_backup_that_was_reset_gets_another_key() {
+    let (world, backup) = pair();
+    world.set("svc", VALUE);
+    let lost = world.recipients("active");
+    card::ykman(&world, &backup, &["reset", "-f"]);
+    let done = world.run(["token", "enroll", "--token", &uri(&world, &backup)]).ok();
+    assert!(said(&done).contains("is not on `YubiKey PIV #22222222` any more"), "{}", done.stderr);
+    let new = world.recipients("active").into_iter().find(|id| !lost.contains(id)).unwrap();
+    let old = lost.iter().find(|id| done.stderr.contains(id.as_str())).unwrap();
+    assert!(done.stderr.contains(&format!("claviger token retire {old}")), "{}", done.stderr);
+    world.line(&format!("token retire {old} --yes")).ok();
+    world.token().yubikey(0).remove();
+    assert_eq!(world.get("svc"), VALUE.as_bytes());
+    assert!(world.recipients("active").contains(&new));
+}
+
+/// What was made beside a key goes with it: a card's slots are few.
+#[test]
+fn a_destroyed_key_leaves_no_signer() {
+    let (world, backup) = pair();
+    let of_backup = || {
+        let all = world.line("token recipients --json").ok().json();
+        let all = all.as_array().unwrap().clone();
+        let here = |one: &&serde_json::Value| one["token_serial"] == "22222222" && one["state"] == "active";
+        all.iter().find(here).unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let first = of_backup();
+    let done = world.line(&format!("token retire {first} --destroy --yes")).ok();
+    assert!(!said(&done).contains("stays on the token"), "{}", done.stderr);
+    assert!(!card::ykman(&world, &backup, &["info"]).contains("claviger sign"));
+    // So its slots are used again.
+    world.run(["token", "enroll", "--token", &uri(&world, &backup)]).ok();
+    assert_eq!(card::slots(&world, &backup).len(), 2);
 }

@@ -71,12 +71,75 @@ fn a_move_asks_the_new_key_and_no_other() {
     given(&world, &format!("token retire {} --yes --pin-fd 3", first_recipient(&world)), &[PIN]).ok();
     // The second and the third are left; the first gets a new key, as another that its owner has bought.
     let line = "rotate master --token pkcs11:serial=11111111?module-name=piv --pin-fd 3";
+    // Nor is it the new one's.
     second.remove();
     second.insert();
     first.remove();
     first.insert();
-    said(&given(&world, line, &[PIN]).ok());
+    let known = ["is the first token's and is not tried on another"];
+    silent(&given(&world, line, &[PIN]).fails(5, &known));
+    assert_eq!(card::tries(&world, &first), 3);
+    let named = format!("rotate master --token {} --pin-fd 3", uri(&world, &first));
+    said(&given(&world, &named, &[PIN]).ok());
     assert_eq!(card::tries(&world, &third), 3);
+}
+
+/// A vault under two of which each has a PIN of its own, in a file that its URI names.
+fn with_a_pin_each() -> (World, [YubiKey; 2]) {
+    let (world, second) = pair();
+    world.set("svc", VALUE);
+    card::ykman(&world, &second, &["access", "change-pin", "-P", PIN, "-n", NEW_PIN]);
+    let new = world.file("pin-of-second", NEW_PIN);
+    world.edit_config(|text| {
+        let (first, rest) = text.split_once("[[backup-token]]").unwrap();
+        let old = world.token().pin_file().display().to_string();
+        format!("{first}[[backup-token]]{}", rest.replace(&old, &new.display().to_string()))
+    });
+    let first = world.token().yubikey(0);
+    for key in [&first, &second] {
+        key.remove();
+        key.insert();
+    }
+    (world, [first, second])
+}
+
+/// Where its key is gone, what has replaced it is looked for on the same card, not with its PIN on all others.
+#[test]
+fn a_card_that_was_reset_costs_the_other_no_try() {
+    let (world, [first, second]) = with_a_pin_each();
+    card::ykman(&world, &first, &["reset", "-f"]);
+    let read = world.line("get svc").ok();
+    assert_eq!(read.text(), VALUE);
+    assert!(read.stderr.contains("; going on with `pkcs11:serial=22222222"), "{}", read.stderr);
+    assert_eq!(card::tries(&world, &second), 3);
+}
+
+/// Another host has rotated the first one's key.
+#[test]
+fn a_successor_is_not_looked_for_with_its_pin_on_another_card() {
+    let (world, [first, second]) = with_a_pin_each();
+    let before = std::fs::read_to_string(world.config()).unwrap();
+    world.line("rotate master --destroy-old").ok();
+    world.edit_config(|_| before);
+    for key in [&first, &second] {
+        key.remove();
+        key.insert();
+    }
+    let read = world.line("get svc").ok();
+    assert_eq!(read.text(), VALUE);
+    assert!(!read.stderr.contains("going on with"), "{}", read.stderr);
+    assert_eq!(card::tries(&world, &second), 3);
+}
+
+/// The PIN that is given to enrol another one is the vault's own token's.
+#[test]
+fn enrolment_tries_no_pin_of_another() {
+    let (world, [_, second]) = with_a_pin_each();
+    let line = "token enroll --again --yubikey --serial 22222222 --pin-fd 3";
+    silent(&given(&world, line, &[PIN]).fails(5, &["is the first token's and is not tried on another"]));
+    assert_eq!(card::tries(&world, &second), 3);
+    let again = "token enroll --again --yubikey --serial 11111111 --pin-fd 3";
+    said(&given(&world, again, &[PIN]).ok());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
     config::{self, Config, ConfigFile, ModulesConfig},
     error::CliError,
     modules::Way,
-    open,
+    open::{self, PinOf},
     paths::Paths,
 };
 use claviger_gate::Api;
@@ -136,9 +136,9 @@ impl Context {
         open::vault_as_owner(self.config()?, self)
     }
 
-    /// The same by another of this host's tokens than this one.
+    /// The same by another of this host's tokens than this one. Whoever leaves the first out on purpose means the next one's PIN.
     pub(crate) fn open_without(&self, recipient: RecipientId) -> Result<Box<dyn Api>, CliError> {
-        open::vault_without(self.config()?, self, recipient)
+        open::vault_without(self.config()?, self, recipient, PinOf::TheTokenMeant)
     }
 
     /// The same, also where the vault is older than this host has seen it: for looking only.

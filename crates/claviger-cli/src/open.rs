@@ -5,7 +5,7 @@ use crate::{
     context::Context,
     error::{CliError, Missed},
     host::ConfigHost,
-    modules::{self, Way},
+    modules::{self, Found, Way},
     output::text,
     pin, report, turns,
 };
@@ -14,7 +14,7 @@ use claviger_gate::{Api, ApiError, Caller, Gate};
 use claviger_policy::{Policy, Principal};
 use claviger_store::Store;
 use claviger_token::{Access, Kek, Signer, TokenError, Uri};
-use claviger_types::{Digest, HostId, OsEntropy, RecipientId, Scheme, SystemClock, VaultId};
+use claviger_types::{Digest, HostId, OsEntropy, RecipientId, Scheme, SignerId, SystemClock, VaultId};
 use claviger_vault::{Accept, Anchor, FileAnchor, MemoryHost, Parts, Pinned, TokenAnchor, Vault};
 use std::sync::Arc;
 
@@ -43,9 +43,10 @@ pub(crate) fn vault_without(
     config: &Config,
     context: &Context,
     without: RecipientId,
+    whose: PinOf,
 ) -> Result<Box<dyn Api>, CliError> {
     let store = claviger_store::open_url(&config.store)?;
-    let token = token_of(config, context, store.as_ref(), Some(without))?;
+    let token = token_of(config, context, store.as_ref(), Some(without), whose)?;
     gate(Vault::open(assemble(config, store, token, context)?)?, config, context)
 }
 
@@ -144,6 +145,16 @@ pub(crate) enum PinOf {
     AStandIn,
 }
 
+impl PinOf {
+    /// Of one that is found beside the vault's: such a PIN is for the token that the configuration names first.
+    pub(crate) fn of(found: &Found, config: &Config) -> Result<Self, CliError> {
+        let first: Uri = config.token.uri.parse()?;
+        let is_first = first.serial.as_ref().is_none_or(|serial| *serial == found.token.serial)
+            && first.token.as_ref().is_none_or(|label| *label == found.token.label);
+        Ok(if is_first { Self::TheTokenMeant } else { Self::AStandIn })
+    }
+}
+
 /// The key that opens the vault, on its token, logged in.
 pub(crate) fn token(config: &Config, context: &Context) -> Result<Opened, CliError> {
     open_entry(&config.token, context)
@@ -156,13 +167,14 @@ pub(crate) fn token_of(
     context: &Context,
     store: &dyn Store,
     without: Option<RecipientId>,
+    whose: PinOf,
 ) -> Result<Opened, CliError> {
     let (mut missed, mut retired): (Vec<Missed>, Option<Opened>) = (Vec::new(), None);
     // Only a hint, for which another token is taken: what it opens proves itself by the vault key that is pinned.
     let named = if config.backup_tokens.is_empty() { Vec::new() } else { Vault::recipients_in(store)? };
     let entries = std::iter::once(&config.token).chain(&config.backup_tokens);
-    // Whoever leaves the first out on purpose means the next one's PIN, and nobody a later one's.
-    let mut whose = PinOf::TheTokenMeant;
+    // Nobody means a later one's PIN.
+    let mut whose = whose;
     let mut why = None;
     for entry in entries.filter(|entry| without != Some(entry.recipient)) {
         let uri: Uri = entry.uri.parse()?;
@@ -171,7 +183,7 @@ pub(crate) fn token_of(
             report::warning(&format!("{why}; going on with `{}`", uri.of_token()));
         }
         let open = |entry: &TokenConfig| open_entry_as(entry, whose, context);
-        let outcome = open(entry).or_else(|error| successor(entry, &open, store, error));
+        let outcome = open(entry).or_else(|error| successor(entry, &open, store, error, context));
         whose = PinOf::AStandIn;
         match outcome {
             Ok(opened) if !has_a_key(&opened, &named) => {
@@ -236,18 +248,29 @@ fn successor(
     open: &dyn Fn(&TokenConfig) -> Result<Opened, CliError>,
     store: &dyn Store,
     error: CliError,
+    context: &Context,
 ) -> Result<Opened, CliError> {
     if !is_key_missing(&error) {
         return Err(error);
     }
     // Only a hint: whether it is a recipient is shown by the vault key that it opens, which is pinned.
     for (recipient, scheme) in Vault::recipients_in(store)? {
+        if is_elsewhere(entry, recipient, context)? {
+            continue;
+        }
         match open(&renamed(entry, recipient, scheme)?) {
             Err(other) if is_key_missing(&other) => {}
             outcome => return outcome,
         }
     }
     Err(error)
+}
+
+/// Whether a YubiKey has no such key. The driver would look for it on all others, and try this one's PIN there.
+fn is_elsewhere(entry: &TokenConfig, recipient: RecipientId, context: &Context) -> Result<bool, CliError> {
+    let uri: Uri = entry.uri.parse()?;
+    let Some(way @ Way::Piv) = Way::of(&uri) else { return Ok(false) };
+    Ok(matches!(context.driver(&way)?.piv_key(&uri, recipient), Err(TokenError::KeyMissing { .. })))
 }
 
 /// The same token with another key.
@@ -305,7 +328,7 @@ pub(crate) fn all_parts(config: &Config, context: &Context) -> Result<Parts, Cli
     tracing::info!(url = %config.store, "opening the store");
     // The store first: when it is not there, no PIN need be asked for.
     let store = claviger_store::open_url(&config.store)?;
-    let token = token_of(config, context, store.as_ref(), None)?;
+    let token = token_of(config, context, store.as_ref(), None, PinOf::TheTokenMeant)?;
     assemble(config, store, token, context)
 }
 
@@ -359,6 +382,19 @@ pub(crate) fn token_anchor(
 ) -> Result<TokenAnchor, CliError> {
     let lock = context.paths().anchors(vault)?.join("token.lock");
     Ok(TokenAnchor::new(token.anchors()?, vault, host, lock))
+}
+
+/// A signer on the token that an entry names.
+pub(crate) fn signer(
+    entry: &TokenConfig,
+    id: SignerId,
+    whose: PinOf,
+    context: &Context,
+) -> Result<Arc<dyn Signer>, CliError> {
+    let uri: Uri = entry.uri.parse()?;
+    let access = access_as(&uri, whose, context);
+    let way = Way::of(&uri).ok_or_else(|| TokenError::KeyMissing { key: id.to_string() })?;
+    Ok(context.driver(&way)?.open_signer(&Uri { id: None, object: None, ..uri }, &access, id)?)
 }
 
 fn host(config: &Config, opened: &Opened, context: &Context) -> Result<ConfigHost, CliError> {

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let bar = Bar::new();
     let (done, old_key) = if let Some(file) = &args.file {
         let source = open_archive(file)?;
-        let token = open::token_of(config, context, source.as_ref(), None)?;
+        let token = open::token_of(config, context, source.as_ref(), None, PinOf::TheTokenMeant)?;
         record(args, config, context)?;
         let mut parts = open::assemble(config, Arc::clone(&source), token, context)?;
         let old_key = pin(&parts, args.fingerprint)?;

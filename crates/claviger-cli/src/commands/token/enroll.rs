@@ -8,8 +8,8 @@ use crate::{
     context::Context,
     enrol::{NewKeys, Schemes, Wanted},
     error::CliError,
-    modules::Found,
-    open,
+    modules::{Found, Way},
+    open::{self, PinOf},
     output::{self, jobs, text},
     progress::Bar,
     report,
@@ -87,7 +87,8 @@ pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliErro
         return Ok(());
     }
     let piv = args.yubikey.wish(&found, context)?;
-    let wanted = Wanted { piv, ..args.scheme.map_or(Schemes::Pairs, Schemes::One).into() };
+    let pin = PinOf::of(&found, context.config()?)?;
+    let wanted = Wanted { piv, pin, ..args.scheme.map_or(Schemes::Pairs, Schemes::One).into() };
     let (id, done) = add(api.as_ref(), &found, &uri, &wanted, context)?;
     report(id, &done, context)?;
     tell_of_yubikey(&found, id, context)?;
@@ -127,6 +128,15 @@ fn already(api: &dyn Api, found: &Found, context: &Context) -> Result<bool, CliE
     else {
         return Ok(false);
     };
+    if has_lost_it(&info, found) {
+        report::warning(&format!(
+            "the key of the recipient {} is not on `{}` any more, as after a reset; it gets another one. Then: claviger token retire {}",
+            info.id,
+            text::plain(&info.token_label),
+            info.id
+        ));
+        return Ok(false);
+    }
     let bar = Bar::new();
     let left_over = api.resume(&bar)?;
     drop(bar);
@@ -135,8 +145,7 @@ fn already(api: &dyn Api, found: &Found, context: &Context) -> Result<bool, CliE
         return Ok(true);
     }
     report::note(&format!(
-        "token `{}` opens the vault already, and got no second key; `claviger rotate master` gives a token a new key, and \
-         --again a second one",
+        "token `{}` opens the vault already, and got no second key; --again gives it one",
         text::plain(&info.token_label)
     ));
     if context.json() {
@@ -145,6 +154,12 @@ fn already(api: &dyn Api, found: &Found, context: &Context) -> Result<bool, CliE
         output::print(&format!("recipient {} is active\n", info.id))?;
     }
     Ok(true)
+}
+
+/// Whether a YubiKey has its recipient's key no more. It keeps its serial number when it is reset, which any other token does not.
+pub(super) fn has_lost_it(info: &RecipientInfo, found: &Found) -> bool {
+    found.way == Way::Piv
+        && matches!(found.driver.piv_key(&found.uri(), info.id), Err(TokenError::KeyMissing { .. }))
 }
 
 pub(super) fn is_on(info: &RecipientInfo, found: &Found) -> bool {
@@ -189,6 +204,13 @@ fn is_new(api: &dyn Api, key: &KeyDescription) -> Result<(), CliError> {
         ),
         help,
     ))
+}
+
+/// Whether the vault has certainly not taken a recipient up. Where it has, or may have, only that key opens what is sealed to it,
+/// and the job goes on another time.
+fn is_only_proposed(api: &dyn Api, id: RecipientId) -> bool {
+    let is_it = |info: &RecipientInfo| info.id == id && info.state == RecipientState::PreActive;
+    api.status().is_ok_and(|status| status.recipients.iter().any(is_it))
 }
 
 /// How many services the vault has.
@@ -299,8 +321,15 @@ pub(crate) fn add(
         draft.signers(&signers)
     })?;
     let bar = Bar::new();
-    let done = api.activate(proposal.recipient, answer, &bar)?;
+    let done = api.activate(proposal.recipient, answer, &bar);
     drop(bar);
-    keys.keep();
-    Ok((proposal.recipient, done))
+    if done.is_ok() {
+        keys.keep();
+    } else if !is_only_proposed(api, proposal.recipient) {
+        keys.keep();
+        report::note(
+            "the new key stays, because the vault may have taken it up: the same again, or `claviger rotate resume`, finishes it",
+        );
+    }
+    Ok((proposal.recipient, done?))
 }

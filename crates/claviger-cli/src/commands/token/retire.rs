@@ -95,6 +95,9 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
     let bar = Bar::new();
     let done = api.retire(recipient.id, &how, &bar)?;
     drop(bar);
+    if args.destroy {
+        destroy_signer(recipient.id, whose, context)?;
+    }
     forget(recipient.id, context)?;
     warn_of_a_lone_one(api.as_ref())?;
     match done {
@@ -203,6 +206,28 @@ pub(super) fn to_be_destroyed(
         Err(error) if entry.recipient == recipient.id && open::is_key_missing(&error) => Ok(KeyFate::Gone),
         Err(error) => Err(error),
     }
+}
+
+/// Destroys the signer that was made beside a key that is destroyed, unless another key of this host has it too.
+fn destroy_signer(recipient: RecipientId, whose: PinOf, context: &Context) -> Result<(), CliError> {
+    let config = context.config_file()?.read()?;
+    let entries: Vec<_> = std::iter::once(&config.token).chain(&config.backup_tokens).collect();
+    let Some(entry) = entries.iter().find(|entry| entry.recipient == recipient) else { return Ok(()) };
+    let Some(id) = entry
+        .signer
+        .filter(|id| entries.iter().all(|other| other.recipient == recipient || other.signer != Some(*id)))
+    else {
+        return Ok(());
+    };
+    match open::signer(entry, id, whose, context).and_then(|signer| Ok(signer.destroy_key()?)) {
+        Ok(()) => {}
+        Err(error) if open::is_key_missing(&error) => {}
+        // What was asked for is done.
+        Err(error) => {
+            report::warning(&format!("the signer {id}, made beside that key, stays on the token: {error}"));
+        }
+    }
+    Ok(())
 }
 
 /// Takes a recipient out of the configuration, if it is there; where it stood first, the next one does.

@@ -1,14 +1,14 @@
 //! `claviger rotate master --token`: the master key moves to another token.
 
 use super::{
-    enroll::{add, is_on, services, tell_of_yubikey},
+    enroll::{add, has_lost_it, is_on, services, tell_of_yubikey},
     retire::{forget, gone, named, to_be_destroyed, warn_of_a_lone_one},
     yubikey::{self, Alone, not_too_many_touches},
 };
 use crate::{
     args,
     context::Context,
-    enrol::Schemes,
+    enrol::{Schemes, Wanted},
     error::CliError,
     modules::{self, Found},
     open::{self, PinOf},
@@ -84,7 +84,7 @@ pub(crate) fn move_master(
     let resumed = api.resume(&bar)?;
     drop(bar);
     let former = named(&old.to_string(), &api.status()?.recipients)?;
-    if is_on(&former, &found) {
+    if is_on(&former, &found) && !has_lost_it(&former, &found) {
         return on_it_already(&former, how, context);
     }
     // An attempt that was cut short has come as far as this: its key is used, and no second one made.
@@ -92,6 +92,7 @@ pub(crate) fn move_master(
         info.state == RecipientState::Active
             && scheme.is_none_or(|it| it == info.scheme)
             && is_on(info, &found)
+            && !has_lost_it(info, &found)
     });
     if let Some(info) = &left_over {
         // By it alone everything is opened to be sealed anew.
@@ -99,6 +100,7 @@ pub(crate) fn move_master(
         let touch = entry.and_then(|entry| policies(&entry.profile)).map(|(_, touch)| touch);
         not_too_many_touches(touch, services(api.as_ref())?)?;
     }
+    let pin = PinOf::of(&found, config)?;
     not_alone(&found, &former, &api.status()?.recipients, how)?;
     let new = if let Some(info) = left_over {
         report::note(&format!(
@@ -107,8 +109,8 @@ pub(crate) fn move_master(
         ));
         info.id
     } else {
-        let (new, enrolled) =
-            add(api.as_ref(), &found, &uri, &scheme.map_or(Schemes::Pairs, Schemes::One).into(), context)?;
+        let wanted = Wanted { pin, ..scheme.map_or(Schemes::Pairs, Schemes::One).into() };
+        let (new, enrolled) = add(api.as_ref(), &found, &uri, &wanted, context)?;
         if !context.json() {
             output::print(&format!("recipient {new} is active\n{}", jobs::as_text(&enrolled)))?;
         }
@@ -125,7 +127,7 @@ pub(crate) fn move_master(
     let mut config = context.config_file()?.read()?;
     // Others may stand before it, whose PIN is not the one that was given.
     config.backup_tokens.sort_by_key(|entry| entry.recipient != new);
-    let api = open::vault_without(&config, context, old)?;
+    let api = open::vault_without(&config, context, old, pin)?;
     let bar = Bar::new();
     let retire = Retire { compromised: how.compromised, key };
     let is_done = gone(&former) && (former.state == RecipientState::Destroyed || !how.destroy_old);
