@@ -54,6 +54,7 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
         {
             vault::vault(&mut checks, &config, opened, context);
         }
+        vault::backups(&mut checks, &config, context);
     }
     checks.tell(context)
 }

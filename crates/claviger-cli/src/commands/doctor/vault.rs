@@ -1,9 +1,11 @@
 //! The vault: its anchors, its audit log, its key, and whether it opens.
 
 use super::Checks;
-use crate::{config::Config, context::Context, error::CliError, open, pin, prompt};
+use crate::{
+    config::Config, context::Context, error::CliError, modules::Way, open, output::text, pin, prompt,
+};
 use claviger_gate::ErrorClass;
-use claviger_token::Uri;
+use claviger_token::{TokenError, Uri};
 use claviger_vault::{Anchor as _, FileAnchor, Vault};
 use std::{
     fs::File,
@@ -83,6 +85,34 @@ pub(super) fn key(
     let report = checks.need("self-test", token.token.self_test())?;
     checks.ok("self-test", format!("{} checks passed", report.checks.len()));
     Some(token)
+}
+
+/// Whether the YubiKeys that stand by still have their keys, which they show without a PIN. One that is not here is where a backup
+/// belongs.
+pub(super) fn backups(checks: &mut Checks, config: &Config, context: &Context) {
+    const NAME: &str = "backup";
+    for entry in &config.backup_tokens {
+        let Some((uri, way @ Way::Piv)) =
+            entry.uri.parse::<Uri>().ok().and_then(|uri| Way::of(&uri).map(|way| (uri, way)))
+        else {
+            continue;
+        };
+        let (name, id) = (text::plain(&uri.of_token().to_string()), entry.recipient);
+        let Some(driver) = checks.need(NAME, context.driver(&way)) else { return };
+        match driver.piv_key(&uri, id) {
+            Ok(_) => checks.ok(NAME, format!("`{name}` has its key {id}")),
+            Err(TokenError::TokenAbsent { .. }) => {
+                checks.ok(NAME, format!("`{name}` is not here, and was not looked at"));
+            }
+            Err(TokenError::KeyMissing { .. }) => checks.fail(
+                NAME,
+                ErrorClass::TokenAbsent,
+                format!("`{name}` has its key {id} no more, as after a reset: it does not open the vault"),
+                format!("claviger token enroll --token '{name}'; then claviger token retire {id}"),
+            ),
+            Err(error) => checks.warn(NAME, format!("`{name}`: {error}"), "claviger token doctor says why"),
+        }
+    }
 }
 
 fn pin_file(checks: &mut Checks, file: &Path) -> Option<()> {
