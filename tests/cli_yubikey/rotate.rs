@@ -254,3 +254,15 @@ fn only_a_yubikey_asks_for_the_acceptance_of_a_loss() {
     world.run(line).fails(2, &["--accept-loss is for a vault under one YubiKey alone", "help: leave it out"]);
     assert!(!world.config().exists());
 }
+
+/// Nor where it was left elsewhere.
+#[test]
+fn a_stand_ins_key_is_not_destroyed_for_the_firsts() {
+    let (world, backup) = pair();
+    world.token().yubikey(0).remove();
+    let before = card::slots(&world, &backup);
+    let known = ["the configuration's first token is not used", "help: plug the first one in"];
+    silent(&world.line("rotate master --destroy-old").fails(2, &known));
+    assert_eq!(card::slots(&world, &backup), before);
+    said(&world.line("rotate master").ok());
+}

@@ -10,7 +10,10 @@ use crate::{
     report,
 };
 use claviger_gate::{Api, Due, Erasure, RecipientState, RotateMaster};
-use claviger_token::piv::{TouchPolicy, policies};
+use claviger_token::{
+    Uri,
+    piv::{TouchPolicy, policies},
+};
 use claviger_types::{Reference, Scheme, ServiceName};
 use serde_json::json;
 use std::str::FromStr;
@@ -244,6 +247,9 @@ fn master(args: &MasterArgs, context: &Context) -> Result<(), CliError> {
         return output::print("the master key is not due\n");
     }
     context.config_file()?.check_writable()?;
+    if args.destroy_old {
+        is_the_first(api.as_ref(), context)?;
+    }
     if wants_a_touch_each_time(api.as_ref(), context)? {
         let services = super::token::enroll::services(api.as_ref())?;
         report::note(&format!(
@@ -258,6 +264,22 @@ fn master(args: &MasterArgs, context: &Context) -> Result<(), CliError> {
     drop(bar);
     let to_change = to_be_changed(api.as_ref(), args.compromised)?;
     jobs::print(&done, to_change.as_deref(), context.json())
+}
+
+/// A key is not destroyed because the one that was meant is not there, and another stands in for it.
+fn is_the_first(api: &dyn Api, context: &Context) -> Result<(), CliError> {
+    let first: Uri = context.config()?.token.uri.parse()?;
+    let used = api.status()?.recipients.into_iter().find(|info| info.local);
+    match (first.serial, used) {
+        (Some(first), Some(used)) if first != used.token_serial => Err(CliError::usage(
+            format!(
+                "the configuration's first token is not used, and --destroy-old would destroy the key of another: token `{}`",
+                text::plain(&used.token_label)
+            ),
+            "plug the first one in; or, if it is lost, retire it first: claviger token retire RECIPIENT",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the key that opens the vault now wants a touch at each use; it may be one that stands in for the first.
