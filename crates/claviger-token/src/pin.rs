@@ -82,7 +82,8 @@ impl PinSource for PinFd {
         let path = PathBuf::from(format!("/dev/fd/{}", self.number));
         if self.read.swap(true, Ordering::SeqCst) {
             return Err(unavailable(format!(
-                "the token wants its PIN once more, as after a login that was lost, and file descriptor {} was read already",
+                "the token wants its PIN once more, because a login was lost or its key asks at each use, and file descriptor {} \
+                 was read already",
                 self.number
             )));
         }
