@@ -141,7 +141,7 @@ fn one_that_the_card_keeps_wants_the_pin_alone() {
         let world = lone();
         let key = world.token().add_yubikey(&KeySpec { firmware, ..KeySpec::default() });
         protect(&world, &key, algorithm);
-        let done = given(&world, "token enroll --yubikey --serial 22222222 --pin-fd 3", &[PIN]).ok();
+        let done = world.run(["token", "enroll", "--token", &uri(&world, &key)]).ok();
         assert!(!said(&done).contains("management key"), "{}", done.stderr);
         assert_eq!(card::slots(&world, &key), ["9d", "95"]);
         // As a lone one's.
