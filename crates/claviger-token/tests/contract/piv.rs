@@ -53,6 +53,7 @@ contract! { yubikey = YubiKey {
     pulled_and_put_back: loss::a_token_is_pulled_and_put_back;
     tries: piv::pins::the_tries_are_told_before_each;
     pin_before_keys: piv::pins::it_is_asked_for_before_anything_is_made;
+    last_try: piv::pins::the_last_one_is_never_spent_unasked;
     right_pin: piv::pins::the_right_one_makes_up_for_wrong_ones;
     impossible_pin: piv::pins::a_pin_of_no_length_spends_no_try;
     wrong_pin_once: piv::pins::a_wrong_one_is_given_once_whatever_else_fails;
@@ -60,6 +61,7 @@ contract! { yubikey = YubiKey {
     pin_on_its_way: piv::pins::a_pin_that_was_on_its_way_is_not_given_again;
     admin_changes_pins: piv::admin::who_knows_them_changes_them;
     admin_counts: piv::admin::wrong_ones_are_counted_and_locked_ones_not_asked_for;
+    admin_last_try: piv::admin::the_last_one_is_never_spent_unasked;
     admin_new_pin: piv::admin::a_new_one_that_cannot_be_spends_nothing;
     admin_puk_on_its_way: piv::admin::a_puk_that_was_on_its_way_is_tried_once;
     admin_wrong_once: piv::admin::a_wrong_one_is_tried_once_whatever_else_fails;

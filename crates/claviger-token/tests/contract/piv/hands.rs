@@ -92,6 +92,39 @@ impl Attendant for Person {
     }
 }
 
+/// A source that something happens beside, before it answers for the first time.
+pub(crate) struct Meanwhile {
+    source: Arc<dyn PinSource>,
+    action: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Meanwhile {
+    pub(crate) fn new(source: Arc<dyn PinSource>, action: impl FnOnce() + Send + 'static) -> Self {
+        Self { source, action: Mutex::new(Some(Box::new(action))) }
+    }
+
+    /// Somebody else spends so many tries of the PIN (80) or the PUK (81).
+    pub(crate) fn spent(source: Arc<dyn PinSource>, key: &YubiKey, of: u8, tries: usize) -> Self {
+        let key = key.clone();
+        Self::new(source, move || {
+            let mut hands = Hands::on(&key);
+            for _ in 0..tries {
+                let (ins, data) = if of == 0x80 { (0x20, vec![0; 8]) } else { (0x24, vec![0; 16]) };
+                hands.ask([ins, 0, of], &data);
+            }
+        })
+    }
+}
+
+impl PinSource for Meanwhile {
+    fn pin(&self, prompt: &PinPrompt) -> Result<Pin, TokenError> {
+        if let Some(action) = self.action.lock().unwrap().take() {
+            action();
+        }
+        self.source.pin(prompt)
+    }
+}
+
 /// The same lab with this key and this person.
 pub(crate) fn lab_of<'a>(lab: &Lab<'a>, key: &YubiKey, person: &Arc<Person>) -> Lab<'a> {
     Lab {

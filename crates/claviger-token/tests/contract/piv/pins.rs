@@ -1,17 +1,33 @@
 //! The card's PIN: how many tries are told, and that none is spent twice.
 
-use super::hands::{FIRST_PIN, Hands, Heard, Person, attended, enrol, kek, lab_of, wish};
+use super::hands::{FIRST_PIN, Hands, Heard, Meanwhile, Person, attended, enrol, kek, lab_of, wish};
 use crate::lab::{CONTEXT, Lab, fresh, key};
-use claviger_token::{Access, Kek, PinFile, PinTries, TokenError};
-use claviger_types::OsEntropy;
-use softhsm_fixtures::{At, CardAction, PIN};
-use std::{fs, os::unix::fs::OpenOptionsExt as _, sync::Arc};
+use claviger_token::{Access, Kek, PinFile, PinSource, PinTries, TokenError};
+use claviger_types::{Entropy, EntropyError, OsEntropy};
+use softhsm_fixtures::{At, CardAction, PIN, YubiKey};
+use std::{
+    fs,
+    os::unix::fs::OpenOptionsExt as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 const WRONG: &str = "654321";
 
 fn tries(lab: &Lab<'_>) -> (PinTries, Option<u8>) {
     let token = lab.driver.list().unwrap().remove(0);
     (token.tries, token.details.tries_left)
+}
+
+/// A file with this PIN.
+fn file(lab: &Lab<'_>, pin: &str) -> PinFile {
+    let path = lab.instance.home().join(pin);
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+    std::io::Write::write_all(&mut file.unwrap(), format!("{pin}\n").as_bytes()).unwrap();
+    PinFile::new(path)
 }
 
 pub(crate) fn the_tries_are_told_before_each(lab: &Lab<'_>) {
@@ -29,11 +45,7 @@ pub(crate) fn the_tries_are_told_before_each(lab: &Lab<'_>) {
     assert_eq!(tries(&lab), (PinTries::Final, Some(1)));
 
     // A source that nobody sits before.
-    let path = lab.instance.home().join("wrong");
-    let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(&path);
-    std::io::Write::write_all(&mut file.unwrap(), b"654321\n").unwrap();
-    let access = Access::new(Arc::new(PinFile::new(path)), Arc::new(OsEntropy));
+    let access = Access::new(Arc::new(file(&lab, WRONG)), Arc::new(OsEntropy));
     let outcome = Lab { access, ..lab_of(&lab, &yubikey, &wrong) }.open(&made).map(drop);
     let Err(TokenError::PinUnavailable { reason }) = outcome else { panic!("{outcome:?}") };
     assert!(reason.contains("one try left"), "{reason}");
@@ -47,6 +59,64 @@ pub(crate) fn the_tries_are_told_before_each(lab: &Lab<'_>) {
     let outcome = lab.open(&made).map(drop);
     assert!(matches!(outcome, Err(TokenError::PinLocked)), "{outcome:?}");
     assert_eq!(right.heard(), [], "asked for what cannot be tried");
+}
+
+const LAST_PIN: Heard = Heard::Pin { left: Some(1), tries: PinTries::Final };
+
+/// Whoever asks for its first bytes has somebody else spend two tries.
+struct Spending {
+    yubikey: YubiKey,
+    spent: AtomicBool,
+}
+
+impl Entropy for Spending {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), EntropyError> {
+        if !self.spent.swap(true, Ordering::SeqCst) {
+            let mut hands = Hands::on(&self.yubikey);
+            assert_eq!([WRONG; 2].map(|pin| hands.give_pin(pin)), [0x63c2, 0x63c1]);
+        }
+        OsEntropy.fill(buffer)
+    }
+}
+
+/// Others spend tries while somebody is asked: the last is that person's to spend, and nobody else's.
+pub(crate) fn the_last_one_is_never_spent_unasked(lab: &Lab<'_>) {
+    let (lab, yubikey, right) = attended(lab);
+    let made = kek(&lab, None, "once", "never");
+    let open = |source: Arc<dyn PinSource>, spent| {
+        let source = Meanwhile::spent(source, &yubikey, 0x80, spent);
+        let access = Access::new(Arc::new(source), Arc::new(OsEntropy));
+        Lab { access, ..lab_of(&lab, &yubikey, &right) }.open(&made).map(drop)
+    };
+    let mend = || {
+        assert_eq!(Hands::on(&yubikey).give_pin(PIN), 0x9000);
+        Hands::on(&yubikey).reset();
+    };
+    let wrong = Person::with(WRONG, None);
+    Hands::on(&yubikey).reset();
+    right.heard();
+    open(Arc::clone(&right) as _, 2).unwrap();
+    assert_eq!(right.heard(), [FIRST_PIN, LAST_PIN]);
+    Hands::on(&yubikey).reset();
+    let outcome = open(Arc::new(file(&lab, WRONG)), 2);
+    let Err(TokenError::PinUnavailable { reason }) = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("one try left"), "{reason}");
+    assert_eq!(tries(&lab), (PinTries::Final, Some(1)), "the file spent it");
+    mend();
+    // What is not the last is spent as it was said.
+    let outcome = open(Arc::clone(&wrong) as _, 1);
+    assert!(matches!(outcome, Err(TokenError::PinIncorrect { tries_left: Some(1) })), "{outcome:?}");
+    assert_eq!(wrong.heard(), [FIRST_PIN]);
+    mend();
+    // One that is kept while a key is made was no yes for the last.
+    let entropy = Spending { yubikey: yubikey.clone(), spent: AtomicBool::new(false) };
+    let access = Access::new(Arc::clone(&right) as _, Arc::new(entropy));
+    enrol(&Lab { access, ..lab_of(&lab, &yubikey, &right) }, wish(None, "always", "never")).unwrap();
+    assert_eq!(right.heard(), [FIRST_PIN, LAST_PIN]);
+    Hands::on(&yubikey).reset();
+    let outcome = open(Arc::clone(&wrong) as _, 3);
+    assert!(matches!(outcome, Err(TokenError::PinLocked)), "{outcome:?}");
+    assert_eq!(wrong.heard(), [FIRST_PIN]);
 }
 
 pub(crate) fn the_right_one_makes_up_for_wrong_ones(lab: &Lab<'_>) {
