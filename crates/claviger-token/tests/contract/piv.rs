@@ -77,6 +77,8 @@ contract! { yubikey = YubiKey {
     overwritten_slots: piv::slots::an_overwritten_one_is_used_again;
     existing_keys: piv::slots::what_is_there_is_taken_as_it_is;
     existing_keys_of_vaults: piv::slots::what_is_a_vaults_already_is_refused;
+    named_alike: piv::slots::what_is_only_named_alike_is_its_owners;
+    marks_of_destroyed_ones: piv::slots::what_takes_a_destroyed_ones_place_is_refused;
     certificates_left_behind: piv::slots::what_is_left_of_a_destroyed_one_is_no_hindrance;
     failed_enrolment: piv::slots::what_does_not_pass_is_taken_away("5.4.3");
     failed_enrolment_on_5_7: piv::slots::what_does_not_pass_is_taken_away("5.7.1");

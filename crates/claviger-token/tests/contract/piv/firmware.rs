@@ -1,6 +1,6 @@
 //! The same on each generation of cards, and what they attest.
 
-use super::hands::{FIRST_PIN, Hands, Person, enrol, kek, point, slot, tool, wish, with_key};
+use super::hands::{FIRST_PIN, Hands, MAKERS, Person, enrol, kek, point, slot, tool, wish, with_key};
 use crate::lab::{CONTEXT, Lab, fresh, key};
 use claviger_token::{
     NewKey, PivKek, TokenError, Unwrapped,
@@ -88,8 +88,6 @@ pub(crate) fn what_it_attests_is_verified(lab: &Lab<'_>, firmware: &'static str)
 fn older() -> KeySpec {
     KeySpec { firmware: Some("5.2.4"), ..KeySpec::default() }
 }
-
-const MAKERS: &str = "010203040506070801020304050607080102030405060708";
 
 /// One that does not tell what is in its slots: whatever is made there could be over another's key.
 pub(crate) fn an_older_card_is_given_no_key(lab: &Lab<'_>) {

@@ -19,6 +19,8 @@ pub(crate) const P256: u8 = 0x11;
 pub(crate) const P384: u8 = 0x14;
 /// Another application that the card has.
 pub(crate) const MANAGEMENT_APPLICATION: [u8; 8] = [0xa0, 0, 0, 5, 0x27, 0x47, 0x11, 0x17];
+/// The management key that a card comes with.
+pub(crate) const MAKERS: &str = "010203040506070801020304050607080102030405060708";
 const PIV: [u8; 5] = [0xa0, 0, 0, 3, 8];
 
 /// What somebody was asked or told.
