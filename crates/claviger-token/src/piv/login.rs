@@ -171,6 +171,9 @@ impl Login {
             Some(error) => error,
             None => match failure {
                 Failure::Token(error @ TokenError::PinIncorrect { .. }) => error,
+                // The PIN was sent: to whoever asks, this is no card that is not there.
+                Failure::Refused { status, .. } => return unclear(&format!("status {status}")).into(),
+                Failure::Nonsense { .. } => return unclear("something that is no answer").into(),
                 failure => return failure,
             },
         };
@@ -192,6 +195,15 @@ pub(super) const fn is_last_unasked(left: u8, told: Option<u8>) -> bool {
             Some(told) => left < told,
             None => true,
         }
+}
+
+fn unclear(answer: &str) -> TokenError {
+    TokenError::PinUnavailable {
+        reason: format!(
+            "the card answered {answer} to it, and whether that cost a try is not known; `claviger token list` shows the \
+             tries that are left"
+        ),
+    }
 }
 
 /// What a card's answer to a PIN means, where it is one about that.

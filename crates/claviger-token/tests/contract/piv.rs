@@ -56,6 +56,7 @@ contract! { yubikey = YubiKey {
     last_try: piv::pins::the_last_one_is_never_spent_unasked;
     right_pin: piv::pins::the_right_one_makes_up_for_wrong_ones;
     impossible_pin: piv::pins::a_pin_of_no_length_spends_no_try;
+    unclear_answer: piv::pins::an_answer_that_is_none_is_no_absence;
     wrong_pin_once: piv::pins::a_wrong_one_is_given_once_whatever_else_fails;
     pin_policies: piv::pins::each_use_asks_where_the_policy_says_so;
     pin_on_its_way: piv::pins::a_pin_that_was_on_its_way_is_not_given_again;

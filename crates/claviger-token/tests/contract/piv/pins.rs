@@ -4,7 +4,7 @@ use super::hands::{FIRST_PIN, Hands, Heard, Meanwhile, Person, attended, enrol, 
 use crate::lab::{CONTEXT, Lab, fresh, key};
 use claviger_token::{Access, Kek, PinFile, PinSource, PinTries, TokenError};
 use claviger_types::{Entropy, EntropyError, OsEntropy};
-use softhsm_fixtures::{At, CardAction, PIN, YubiKey};
+use softhsm_fixtures::{At, CardAction, PIN, PcscFault, YubiKey};
 use std::{
     fs,
     os::unix::fs::OpenOptionsExt as _,
@@ -14,6 +14,8 @@ use std::{
     },
 };
 
+/// `SCARD_E_INVALID_PARAMETER`: nothing that passes.
+const INVALID_PARAMETER: u32 = 0x8010_0004;
 const WRONG: &str = "654321";
 
 fn tries(lab: &Lab<'_>) -> (PinTries, Option<u8>) {
@@ -200,6 +202,44 @@ pub(crate) fn a_pin_that_was_on_its_way_is_not_given_again(lab: &Lab<'_>) {
         assert_eq!(wrong.heard(), [], "asked once more");
     }
     assert_eq!(tries(&lab), (PinTries::Low, Some(2)));
+}
+
+/// What the card says to a PIN may be no answer to it, and cost a try all the same: that is no card that is not there.
+pub(crate) fn an_answer_that_is_none_is_no_absence(lab: &Lab<'_>) {
+    let (lab, yubikey, right) = attended(lab);
+    let made = kek(&lab, None, "once", "never");
+    let wrapped = made.wrap(&fresh(), CONTEXT).unwrap();
+    for status in [0x6f00, 0x6d00, 0x6982, 0x9100] {
+        let wrong = Person::with(WRONG, None);
+        let guessing = lab_of(&lab, &yubikey, &wrong).open(&made).unwrap();
+        Hands::on(&yubikey).reset();
+        // The first asks whether it was given.
+        yubikey.inject(0x20, At::Nth(2), CardAction::After(status));
+        let outcome = guessing.unwrap(&wrapped, CONTEXT);
+        yubikey.clear();
+        let Err(TokenError::PinUnavailable { reason }) = outcome else { panic!("{status:04x}: {outcome:?}") };
+        assert!(reason.contains(&format!("{status:04X}")) && !reason.contains(WRONG), "{reason}");
+        assert_eq!(tries(&lab), (PinTries::Low, Some(2)), "{status:04x}");
+        let outcome = guessing.unwrap(&wrapped, CONTEXT);
+        assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{status:04x}: {outcome:?}");
+        assert_eq!(wrong.heard(), [FIRST_PIN], "{status:04x}");
+        lab.open(&made).unwrap();
+    }
+    // Nor where the way back from the card fails, however it does.
+    Hands::on(&yubikey).reset();
+    lab.instance.pcsc_faults().reset_counts();
+    lab.open(&made).unwrap();
+    let mut unclear = 0;
+    for nth in 1..=lab.instance.pcsc_faults().counts()["transmit"] {
+        Hands::on(&yubikey).reset();
+        right.heard();
+        lab.instance.pcsc_faults().inject("transmit", At::Nth(nth), PcscFault::After(INVALID_PARAMETER));
+        let outcome = lab.open(&made).map(drop);
+        lab.instance.pcsc_faults().clear();
+        unclear += u32::from(matches!(outcome, Err(TokenError::PinUnavailable { .. })));
+        assert!(right.heard().len() <= 1, "{nth}: {outcome:?}");
+    }
+    assert_eq!(unclear, 1);
 }
 
 /// Whatever else fails around it, a wrong PIN costs one try.
