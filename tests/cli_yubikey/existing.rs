@@ -140,9 +140,9 @@ fn it_is_never_destroyed() {
     };
     let retire = |recipient: &str| world.run(["token", "retire", recipient, "--destroy", "--yes"]);
     refused(retire(&taken));
-    // Where it stands in for the first, and where it is alone.
+    // Where it stands in for the first, no key is; and where it is alone.
     world.token().yubikey(0).remove();
-    refused(world.line("rotate master --destroy-old"));
+    world.line("rotate master --destroy-old").fails(2, &["would destroy the key of another"]);
     world.run(["token", "retire", &first, "--yes"]).ok();
     refused(world.line("rotate master --destroy-old"));
     assert_eq!(card::slots(&world, &key), ["84", "95"], "and nothing was made for it");

@@ -3,7 +3,7 @@
 use crate::{
     NEW_PIN, VALUE, asking,
     card::{self, Holder},
-    given, pair, said, silent, uri,
+    given, pair, plain_uri, said, silent, uri,
 };
 use claviger_tests::{Terminal, World};
 use softhsm_fixtures::{KeySpec, PIN, YubiKey};
@@ -129,6 +129,25 @@ fn a_successor_is_not_looked_for_with_its_pin_on_another_card() {
     assert_eq!(read.text(), VALUE);
     assert!(!read.stderr.contains("going on with"), "{}", read.stderr);
     assert_eq!(card::tries(&world, &second), 3);
+}
+
+/// Nor on a machine that knows no vault yet, where every recipient of the backup is looked for.
+#[test]
+fn a_restored_vault_costs_the_other_card_no_try() {
+    let (world, [first, second]) = with_a_pin_each();
+    let file = world.home().join("backup").display().to_string();
+    world.run(["backup", "create", &file]).ok();
+    let fingerprint = world.line("status --json").ok().json()["fingerprint"].as_str().unwrap().to_owned();
+    for (key, pin, other) in [(&second, NEW_PIN, &first), (&first, PIN, &second)] {
+        for key in [&first, &second] {
+            key.remove();
+            key.insert();
+        }
+        let uri = format!("{}&pin-source=file:{}", plain_uri(key), world.file("pin", pin).display());
+        let line = ["restore", &file, "--token", &uri, "--fingerprint", &fingerprint];
+        world.neighbour(&format!("machine-{}", key.serial())).run(line).ok();
+        assert_eq!((card::tries(&world, key), card::tries(&world, other)), (3, 3));
+    }
 }
 
 /// The PIN that is given to enrol another one is the vault's own token's.

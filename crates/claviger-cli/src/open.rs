@@ -13,7 +13,7 @@ use claviger_audit::{Actor, AuditLog, AuditPublicKey, Durability, Entry, Outcome
 use claviger_gate::{Api, ApiError, Caller, Gate};
 use claviger_policy::{Policy, Principal};
 use claviger_store::Store;
-use claviger_token::{Access, Kek, Signer, TokenError, Uri};
+use claviger_token::{Access, Driver, Kek, Signer, TokenError, Uri};
 use claviger_types::{Digest, HostId, OsEntropy, RecipientId, Scheme, SignerId, SystemClock, VaultId};
 use claviger_vault::{Accept, Anchor, FileAnchor, MemoryHost, Parts, Pinned, TokenAnchor, Vault};
 use std::sync::Arc;
@@ -255,7 +255,10 @@ fn successor(
     }
     // Only a hint: whether it is a recipient is shown by the vault key that it opens, which is pinned.
     for (recipient, scheme) in Vault::recipients_in(store)? {
-        if is_elsewhere(entry, recipient, context)? {
+        let uri: Uri = entry.uri.parse()?;
+        if let Some(way) = Way::of(&uri)
+            && is_elsewhere(context.driver(&way)?.as_ref(), &way, &uri, recipient)
+        {
             continue;
         }
         match open(&renamed(entry, recipient, scheme)?) {
@@ -267,10 +270,8 @@ fn successor(
 }
 
 /// Whether a YubiKey has no such key. The driver would look for it on all others, and try this one's PIN there.
-fn is_elsewhere(entry: &TokenConfig, recipient: RecipientId, context: &Context) -> Result<bool, CliError> {
-    let uri: Uri = entry.uri.parse()?;
-    let Some(way @ Way::Piv) = Way::of(&uri) else { return Ok(false) };
-    Ok(matches!(context.driver(&way)?.piv_key(&uri, recipient), Err(TokenError::KeyMissing { .. })))
+pub(crate) fn is_elsewhere(driver: &dyn Driver, way: &Way, uri: &Uri, recipient: RecipientId) -> bool {
+    *way == Way::Piv && matches!(driver.piv_key(uri, recipient), Err(TokenError::KeyMissing { .. }))
 }
 
 /// The same token with another key.

@@ -105,7 +105,9 @@ impl PivDriver {
         is: &dyn Fn(&EcPoint) -> bool,
     ) -> Result<Key, TokenError> {
         let Chosen { fitting, others, mut unseen } = find::choose(uri)?;
-        let none_fits = fitting.is_empty();
+        // Of those that are meant, the one that tells least.
+        let oldest = fitting.iter().map(|key| key.firmware).min();
+        let none_fits = oldest.is_none();
         let mut failed = None;
         let mut present: Vec<String> = Vec::new();
         let mut keys: Vec<Plugged> = fitting.into_iter().chain(others).collect();
@@ -133,10 +135,11 @@ impl PivDriver {
             keys = more.keys;
             keys.retain(|key| !present.contains(&card::uri(key.serial).to_string()));
         }
-        Err(match failed.or_else(|| unseen.into_iter().next().filter(|_| none_fits)) {
-            Some(failure) => failure.into(),
-            None if none_fits => TokenError::TokenAbsent { uri: uri.of_token().to_string(), present },
-            None => TokenError::KeyMissing { key: name.to_string() },
+        let failed = failed.or_else(|| unseen.into_iter().next().filter(|_| none_fits));
+        Err(match (failed, oldest) {
+            (Some(failure), _) => failure.into(),
+            (None, None) => TokenError::TokenAbsent { uri: uri.of_token().to_string(), present },
+            (None, Some(firmware)) => find::missing(firmware, name.to_string()),
         })
     }
 }

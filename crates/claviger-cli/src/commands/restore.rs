@@ -133,8 +133,11 @@ fn elsewhere(args: &Args, context: &Context) -> Result<(), CliError> {
     let uri = args::token(uri)?;
     let found = modules::find(args.module.as_deref(), &uri, context)?;
     let (vault, candidates) = (Vault::id_in(source.as_ref())?, Vault::recipients_in(source.as_ref())?);
-    let mut opened = None;
+    let (mut opened, mut unknown) = (None, None);
     for (recipient, scheme) in candidates {
+        if open::is_elsewhere(found.driver.as_ref(), &found.way, &found.uri(), recipient) {
+            continue;
+        }
         let uri = Uri { pin_file: uri.pin_file.clone(), ..found.way.to_key(&found.token.uri, recipient) };
         let access = open::access(&uri, context);
         match found.driver.open(&uri, &access, recipient, scheme, "") {
@@ -151,10 +154,12 @@ fn elsewhere(args: &Args, context: &Context) -> Result<(), CliError> {
                 break;
             }
             Err(TokenError::KeyMissing { .. }) => {}
+            // A card that does not tell: it may have the next one.
+            Err(error @ TokenError::CardFailed { .. }) => drop(unknown.get_or_insert(error)),
             Err(error) => return Err(error.into()),
         }
     }
-    let opened = opened.ok_or(VaultError::NotARecipient)?;
+    let opened = opened.ok_or_else(|| unknown.map_or(VaultError::NotARecipient, VaultError::Token))?;
     let store = args
         .store
         .clone()

@@ -126,6 +126,11 @@ fn with_card(error: &TokenError) -> &'static str {
         TokenError::CardHeld { .. } => {
             "end that program, or have it share the card, and run this again; nothing was ended by this one"
         }
+        TokenError::CardFailed { command, answer }
+            if command == "GET DATA" && answer.contains("no certificate") =>
+        {
+            "put the certificate back beside the key, made with the key itself: ykman piv certificates generate"
+        }
         TokenError::CardFailed { .. } => {
             "pull it, put it back, and run this again; if it stays, `claviger token doctor` looks for the cause"
         }

@@ -4,8 +4,8 @@ use super::{
     apdu::{Command, Status},
     card::{self, Again, Card},
     fault::Failure,
-    find, info, login,
-    session::{Firmware, PIN, PIN_BYTES, PUK, PinState, SHORTEST_PIN, padded},
+    find, login,
+    session::{Firmware, PIN, PIN_BYTES, PUK, SHORTEST_PIN, Session, padded},
 };
 use crate::{NewToken, PinOwner, PinPrompt, PinSource, PinTries, TokenAdmin, TokenError, TokenSummary, Uri};
 use claviger_types::Pin;
@@ -24,9 +24,7 @@ impl TokenAdmin for super::PivDriver {
 
     fn set_pin(&self, uri: &Uri, so_pin: &dyn PinSource, new: &dyn PinSource) -> Result<(), TokenError> {
         let card = find::the_one(uri)?;
-        let puk = ask(&card, PinOwner::SecurityOfficer, so_pin)?;
-        let new = ask_new(&card, new)?;
-        change(&card, PinOwner::SecurityOfficer, "RESET RETRY COUNTER", (0x2c, PIN), &puk, &new)
+        change(&card, PinOwner::SecurityOfficer, "RESET RETRY COUNTER", (0x2c, PIN), so_pin, new)
     }
 
     fn change_pin(
@@ -37,22 +35,16 @@ impl TokenAdmin for super::PivDriver {
         new: &dyn PinSource,
     ) -> Result<(), TokenError> {
         let card = find::the_one(uri)?;
-        let old = ask(&card, whose, old)?;
-        let new = ask_new(&card, new)?;
         let which = match whose {
             PinOwner::User => PIN,
             PinOwner::SecurityOfficer => PUK,
         };
-        change(&card, whose, "CHANGE REFERENCE DATA", (0x24, which), &old, &new)
+        change(&card, whose, "CHANGE REFERENCE DATA", (0x24, which), old, new)
     }
 }
 
-/// The PIN or PUK that is to be tried.
-fn ask(card: &Card, whose: PinOwner, source: &dyn PinSource) -> Result<Pin, TokenError> {
-    let left = match whose {
-        PinOwner::User => user_tries(card)?,
-        PinOwner::SecurityOfficer => info::puk(card)?.and_then(|puk| puk.tries).map(|(_, left)| left),
-    };
+/// The PIN or PUK that is to be tried, which has so many tries.
+fn ask(card: &Card, whose: PinOwner, left: Option<u8>, source: &dyn PinSource) -> Result<Pin, TokenError> {
     if left == Some(0) {
         return Err(locked(whose));
     }
@@ -70,15 +62,15 @@ fn ask(card: &Card, whose: PinOwner, source: &dyn PinSource) -> Result<Pin, Toke
     })
 }
 
-/// How many tries the PIN has. A card does not tell while the PIN stands, unless it is new enough.
-fn user_tries(card: &Card) -> Result<Option<u8>, Failure> {
-    card.transact(Again::Yes, |session| match session.pin_state()? {
-        PinState::Wanted(left) => Ok(Some(left)),
-        PinState::Given if card.firmware >= Firmware::METADATA => {
-            Ok(session.pin_metadata(PIN)?.tries.map(|(_, left)| left))
+/// How many tries it has, where the card tells.
+fn tries(session: &mut Session<'_>, firmware: Firmware, whose: PinOwner) -> Result<Option<u8>, Failure> {
+    match whose {
+        PinOwner::User => session.pin_tries(firmware),
+        PinOwner::SecurityOfficer if firmware >= Firmware::METADATA => {
+            Ok(session.pin_metadata(PUK)?.tries.map(|(_, left)| left))
         }
-        PinState::Given => Ok(None),
-    })
+        PinOwner::SecurityOfficer => Ok(None),
+    }
 }
 
 /// The PIN or PUK that is to be set.
@@ -101,20 +93,34 @@ fn change(
     whose: PinOwner,
     name: &'static str,
     (ins, which): (u8, u8),
-    old: &Pin,
-    new: &Pin,
+    source: &dyn PinSource,
+    new: &dyn PinSource,
 ) -> Result<(), TokenError> {
-    let (Some(old), Some(new)) = (padded(old), padded(new)) else {
-        // The new one fits: so it is the old one that cannot be right.
-        return Err(wrong(whose, None));
+    let mut told = card.transact(Again::Yes, |session| tries(session, card.firmware, whose))?;
+    let mut old = ask(card, whose, told, source)?;
+    let new = ask_new(card, new)?;
+    let done = loop {
+        let (Some(padded_old), Some(new)) = (padded(&old), padded(&new)) else {
+            // The new one fits: so it is the old one that cannot be right.
+            return Err(wrong(whose, None));
+        };
+        let mut data = Zeroizing::new(Vec::with_capacity(2 * PIN_BYTES));
+        data.extend_from_slice(&padded_old[..]);
+        data.extend_from_slice(&new[..]);
+        let done = card.transact(Again::No, |session| {
+            session.need_piv()?;
+            // While somebody was asked, others may have spent all tries but one.
+            if let Some(left) =
+                tries(session, card.firmware, whose)?.filter(|left| login::is_last_unasked(*left, told))
+            {
+                return Err(Failure::PinWanted { left });
+            }
+            session.secretly(&Command { name, ins, p1: 0, p2: which, data: &data })
+        });
+        let Err(Failure::PinWanted { left }) = done else { break done };
+        told = Some(left);
+        old = ask(card, whose, told, source)?;
     };
-    let mut data = Zeroizing::new(Vec::with_capacity(2 * PIN_BYTES));
-    data.extend_from_slice(&old[..]);
-    data.extend_from_slice(&new[..]);
-    let done = card.transact(Again::No, |session| {
-        session.need_piv()?;
-        session.secretly(&Command { name, ins, p1: 0, p2: which, data: &data })
-    });
     match done {
         Ok(_) => Ok(()),
         Err(failure) => Err(match (login::refused(&failure), failure.status()) {

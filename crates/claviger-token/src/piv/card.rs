@@ -112,19 +112,14 @@ impl Card {
                 Err(failure) if failure.is_loss() => failure,
                 done => {
                     drop(slot.take_if(|live| !live.handle.is_usable()));
-                    return done;
+                    return if course.spent { Err(spent()) } else { done };
                 }
             };
             // Not reconnected either: where others turned the card off, the service may refuse all new connections for as long
             // as there is an old one.
             *slot = None;
             if course.spent {
-                return Err(TokenError::PinUnavailable {
-                    reason: "the card went away while it had it, and whether that cost a try is not known; look at its \
-                             tries before it is given again"
-                        .to_owned(),
-                }
-                .into());
+                return Err(spent());
             }
             losses += 1;
             let is_over = losses > MOST_LOSSES || Instant::now() > deadline;
@@ -199,6 +194,15 @@ impl Live {
             done
         })
     }
+}
+
+fn spent() -> Failure {
+    TokenError::PinUnavailable {
+        reason: "the card went away while it had it, and whether that cost a try is not known; look at its tries before it is \
+                 given again"
+            .to_owned(),
+    }
+    .into()
 }
 
 /// What Yubico's own module calls it, so that one URI names it to either.

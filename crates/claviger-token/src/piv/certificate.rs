@@ -2,7 +2,7 @@
 //!
 //! `OpenSC` shows no key without one, and YubiKeys before firmware 5.3 show a key's public half by nothing else.
 
-use super::{fault::Failure, key::Key, session, tlv};
+use super::{fault::Failure, key::Key, session, signer, tlv, token};
 use crate::{TokenError, software};
 use claviger_types::{Digest, EcPoint, Entropy};
 use p256::ecdsa::{VerifyingKey, signature::Keypair};
@@ -34,8 +34,16 @@ const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 
-/// How the subjects of all keys begin that this program makes.
-const OWN: &str = "CN=claviger ";
+/// The name of a KEK that this program makes.
+pub(super) fn name(point: &EcPoint) -> String {
+    format!("claviger {}", token::recipient(point))
+}
+
+/// The same of a key that signs.
+pub(super) fn signer_name(point: &EcPoint) -> String {
+    format!("claviger sign {}", signer::id(point))
+}
+
 /// The subject of a key that was overwritten because its card takes no key out: its slot may be used again.
 const UNUSED: &str = "CN=claviger unused";
 
@@ -64,20 +72,23 @@ pub(super) fn point(object: &[u8]) -> Option<EcPoint> {
 
 /// Whether the certificate says that this key was overwritten.
 pub(super) fn is_unused(object: &[u8], key: &EcPoint) -> bool {
-    let says = |certificate: Certificate| certificate.tbs_certificate().subject().to_string() == UNUSED;
-    parse(object).is_some_and(says) && point(object).as_ref() == Some(key)
+    subject(object).is_some_and(|subject| subject == UNUSED) && point(object).as_ref() == Some(key)
 }
 
-/// Whether the certificate says that this program made the key.
+/// Whether the certificate says that this program made the key. Its name is the key's: a name that only begins like one is its
+/// owner's.
 pub(super) fn is_own(object: &[u8], key: &EcPoint) -> bool {
-    says_own(object) && point(object).as_ref() == Some(key)
+    let names = [name(key), signer_name(key)].map(|name| format!("CN={name}"));
+    subject(object).is_some_and(|subject| names.contains(&subject)) && point(object).as_ref() == Some(key)
 }
 
 /// Whether the certificate is one of this program's, for whichever key.
 pub(super) fn says_own(object: &[u8]) -> bool {
-    let says =
-        |certificate: Certificate| certificate.tbs_certificate().subject().to_string().starts_with(OWN);
-    parse(object).is_some_and(says)
+    point(object).is_some_and(|key| is_own(object, &key) || is_unused(object, &key))
+}
+
+fn subject(object: &[u8]) -> Option<String> {
+    Some(parse(object)?.tbs_certificate().subject().to_string())
 }
 
 /// The certificate in an object, in DER; nothing where there is none.

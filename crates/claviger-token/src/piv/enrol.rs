@@ -91,8 +91,7 @@ pub(super) fn make(
         let as_asked = as_asked(&token, home)?;
         let mut report = self_test::self_test(&token)?;
         report.checks.extend(as_asked.checks);
-        let name = format!("claviger {}", token.description.recipient);
-        let certificate = certificate::object_of(&token.key, &name, entropy.as_ref())?;
+        let certificate = certificate::object_of(&token.key, &certificate::name(&point), entropy.as_ref())?;
         card.transact(Again::Yes, |session| {
             management.authenticate(session, card)?;
             session.put_object(home.slot.certificate(), &certificate)?;
@@ -111,11 +110,7 @@ pub(super) fn make(
 }
 
 /// A key pair without a token for a signer: as carefully, but asking for no touch.
-pub(super) fn make_signer(
-    beside: &Key,
-    entropy: &dyn Entropy,
-    name: impl FnOnce(&EcPoint) -> String,
-) -> Result<Key, TokenError> {
+pub(super) fn make_signer(beside: &Key, entropy: &dyn Entropy) -> Result<Key, TokenError> {
     let card = &beside.card;
     destroy::tells_its_slots(card)?;
     let _holding = beside.login.hold();
@@ -125,7 +120,7 @@ pub(super) fn make_signer(
     let (home, point) = in_free_slot(card, &management, wish)?;
     let key = beside.beside(point, home);
     let made = (|| {
-        let certificate = certificate::object_of(&key, &name(&point), entropy)?;
+        let certificate = certificate::object_of(&key, &certificate::signer_name(&point), entropy)?;
         card.transact(Again::Yes, |session| {
             management.authenticate(session, card)?;
             session.put_object(home.slot.certificate(), &certificate)?;
@@ -232,7 +227,10 @@ fn take(
     let unusable =
         |reason: &'static str| TokenError::SlotUnusable { slot: slot.to_string(), reason: reason.into() };
     let card = &beside.card;
-    let content = card.transact(Again::Yes, |session| find::look(session, card.firmware, slot, None))?;
+    let (content, certificate) = card.transact(Again::Yes, |session| {
+        let content = find::look(session, card.firmware, slot, None)?;
+        Ok((content, session.object(slot.certificate())?))
+    })?;
     let found = match content {
         Content::Nothing if card.firmware < Firmware::METADATA => {
             return Err(unusable(
@@ -256,6 +254,11 @@ fn take(
                 return Err(unusable("the card does not attest that the key was made there"));
             }
         }
+    }
+    if certificate.is_some_and(|object| certificate::is_unused(&object, &found.point)) {
+        return Err(unusable(
+            "its key is there in place of one that was destroyed, and the next may be made over it",
+        ));
     }
     if destroy::is_own(card, found.home, &found.point)? {
         return Err(unusable(

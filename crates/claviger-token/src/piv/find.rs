@@ -129,6 +129,20 @@ fn attested_policies(session: &mut Session<'_>, slot: Slot) -> Result<(PinPolicy
     Ok(stated.unwrap_or((PinPolicy::Once, TouchPolicy::Cached)))
 }
 
+/// That a key is not there; or, of a card that does not tell what is in its slots, that this is not known.
+pub(super) fn missing(firmware: Firmware, key: String) -> TokenError {
+    if firmware >= Firmware::METADATA {
+        return TokenError::KeyMissing { key };
+    }
+    TokenError::CardFailed {
+        command: "GET DATA".into(),
+        answer: format!(
+            "no certificate of the key {key}: firmware {firmware} does not tell what is in a slot without one, so whether the \
+             key is there is not known"
+        ),
+    }
+}
+
 /// The slot whose key is the one that is looked for.
 pub(super) fn slot_of(
     session: &mut Session<'_>,

@@ -101,7 +101,7 @@ pub(super) fn key(uri: &Uri, recipient: RecipientId) -> Result<PivKeyInfo, Token
     let found = card.transact(Again::Yes, |session| {
         find::slot_of(session, card.firmware, None, &|point| super::token::recipient(point) == recipient)
     })?;
-    let found = found.ok_or_else(|| TokenError::KeyMissing { key: recipient.to_string() })?;
+    let found = found.ok_or_else(|| find::missing(card.firmware, recipient.to_string()))?;
     let attestation = card.transact(Again::Yes, |session| {
         // Some have nothing by which they could, and say so in their own ways.
         let statement = match session.attest(found.home.slot) {

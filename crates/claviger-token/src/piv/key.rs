@@ -214,7 +214,7 @@ impl Key {
     }
 
     pub(super) fn missing(&self) -> TokenError {
-        TokenError::KeyMissing { key: format!("of slot {}", self.home().slot) }
+        find::missing(self.card.firmware, format!("of slot {}", self.home().slot))
     }
 }
 

@@ -32,7 +32,8 @@ enum Held {
     No,
     /// The next one that is right will be.
     Next,
-    Pin(Arc<Pin>),
+    /// And of how many tries whoever gave it was told.
+    Pin(Arc<Pin>, u8),
 }
 
 /// As long as this lives the PIN is kept, and nobody is asked for it twice.
@@ -70,10 +71,14 @@ impl Login {
         Holding(self)
     }
 
-    /// The PIN that is kept. Nobody else had given it, and the card may be made to forget it.
-    pub(super) fn held(&self) -> Option<Arc<Pin>> {
+    /// Whether a PIN is kept. Nobody else had given it, and the card may be made to forget it.
+    pub(super) fn holds(&self) -> bool {
+        self.held().is_some()
+    }
+
+    fn held(&self) -> Option<(Arc<Pin>, u8)> {
         match &*self.held_mut() {
-            Held::Pin(pin) => Some(Arc::clone(pin)),
+            Held::Pin(pin, told) => Some((Arc::clone(pin), *told)),
             Held::No | Held::Next => None,
         }
     }
@@ -97,7 +102,7 @@ impl Login {
             done => return done,
         };
         let mut now = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = if *now == turns || lasting == Lasting::No {
+        let mut left = if *now == turns || lasting == Lasting::No {
             left
         } else {
             // Somebody else gave it meanwhile.
@@ -106,22 +111,38 @@ impl Login {
                 done => return done,
             }
         };
-        let held = self.held().filter(|_| !self.refused.load(Ordering::SeqCst));
-        let pin = match held {
-            Some(pin) => pin,
-            None => Arc::new(self.ask(card, left)?),
-        };
-        *self.in_doubt() = Some(left);
-        let done = card.transact(Again::Yes, |session| {
-            session.verify(&pin).map_err(|failure| self.was_refused(failure))?;
-            *self.in_doubt() = None;
-            let mut held = self.held_mut();
-            if matches!(*held, Held::Next) {
-                *held = Held::Pin(Arc::clone(&pin));
+        let done = loop {
+            let held = self.held().filter(|(_, told)| {
+                !self.refused.load(Ordering::SeqCst) && !is_last_unasked(left, Some(*told))
+            });
+            let (pin, told) = match held {
+                Some(held) => held,
+                None => (Arc::new(self.ask(card, left)?), left),
+            };
+            let mut fewer = None;
+            let done = card.transact(Again::Yes, |session| {
+                // While somebody was asked, others may have spent all tries but one.
+                session.need_piv()?;
+                let tries = session.pin_tries(card.firmware)?;
+                fewer = tries.filter(|tries| is_last_unasked(*tries, Some(told)));
+                if let Some(left) = fewer {
+                    return Err(Failure::PinWanted { left });
+                }
+                *self.in_doubt() = Some(tries.unwrap_or(told));
+                session.verify(&pin).map_err(|failure| self.was_refused(failure))?;
+                *self.in_doubt() = None;
+                let mut held = self.held_mut();
+                if !matches!(*held, Held::No) {
+                    *held = Held::Pin(Arc::clone(&pin), told);
+                }
+                drop(held);
+                work(session, true)
+            });
+            match fewer {
+                Some(fewer) => left = fewer,
+                None => break done,
             }
-            drop(held);
-            work(session, true)
-        });
+        };
         *now += 1;
         done
     }
@@ -150,6 +171,9 @@ impl Login {
             Some(error) => error,
             None => match failure {
                 Failure::Token(error @ TokenError::PinIncorrect { .. }) => error,
+                // The PIN was sent: to whoever asks, this is no card that is not there.
+                Failure::Refused { status, .. } => return unclear(&format!("status {status}")).into(),
+                Failure::Nonsense { .. } => return unclear("something that is no answer").into(),
                 failure => return failure,
             },
         };
@@ -161,6 +185,24 @@ impl Login {
 
     fn in_doubt(&self) -> MutexGuard<'_, Option<u8>> {
         self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a PIN or PUK would have the last try, or none, and whoever gave it was told of more.
+pub(super) const fn is_last_unasked(left: u8, told: Option<u8>) -> bool {
+    left <= 1
+        && match told {
+            Some(told) => left < told,
+            None => true,
+        }
+}
+
+fn unclear(answer: &str) -> TokenError {
+    TokenError::PinUnavailable {
+        reason: format!(
+            "the card answered {answer} to it, and whether that cost a try is not known; `claviger token list` shows the \
+             tries that are left"
+        ),
     }
 }
 

@@ -82,7 +82,7 @@ fn without_pin(token: &PivToken, report: &mut SelfTestReport) -> Result<(), Toke
         return Ok(());
     }
     let point = token.key.point;
-    let is_anothers = token.key.login.held().is_none();
+    let is_anothers = !token.key.login.holds();
     let refusal = token.key.card.transact(Again::Yes, |session| {
         if session.pin_state()? == PinState::Given
             && (is_anothers || !session.select_anew()? || session.pin_state()? == PinState::Given)

@@ -219,6 +219,19 @@ impl<'a> Session<'a> {
         Ok(PinState::Wanted(left))
     }
 
+    /// How many tries the PIN has. A card that is too old does not tell while the PIN stands.
+    pub(super) fn pin_tries(&mut self, firmware: Firmware) -> Result<Option<u8>, Failure> {
+        if firmware >= Firmware::METADATA
+            && let Some((_, left)) = self.pin_metadata(PIN)?.tries
+        {
+            return Ok(Some(left));
+        }
+        Ok(match self.pin_state()? {
+            PinState::Wanted(left) => Some(left),
+            PinState::Given => None,
+        })
+    }
+
     /// That the PIN was given.
     pub(super) fn need_pin(&mut self) -> Result<(), Failure> {
         match self.pin_state()? {

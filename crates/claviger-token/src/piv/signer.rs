@@ -17,7 +17,7 @@ pub(super) fn id(point: &EcPoint) -> SignerId {
 
 /// Makes one on the card that `beside` is on.
 pub(super) fn generate(beside: &Key, entropy: &dyn claviger_types::Entropy) -> Result<PivSigner, TokenError> {
-    let key = enrol::make_signer(beside, entropy, |point| format!("claviger sign {}", id(point)))?;
+    let key = enrol::make_signer(beside, entropy)?;
     let signer = PivSigner { key };
     // What a first signature shows is worth more than what the card says.
     match signer.sign(&Digest::of(b"claviger/token/self-test")) {

@@ -55,6 +55,12 @@ impl PivToken {
         Ok(found.map(|found| (found.home, found.point)))
     }
 
+    /// Whether a key of this scheme may be on the card and not be seen there. Then it is none of this program's, which makes
+    /// none on such a card.
+    fn may_hide(&self, scheme: Scheme) -> bool {
+        scheme == Scheme::EcdhEsA256Kw && self.key.card.firmware < Firmware::METADATA
+    }
+
     /// The shared secret with a point that is known to lie on the curve, and what it opens.
     pub(super) fn open(&self, point: &EcPoint, context: &[u8], ciphertext: &[u8]) -> Result<Key256, Failure> {
         let shared = self.key.agree(point)?;
@@ -130,6 +136,7 @@ impl Token for PivToken {
     }
 
     fn sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<Arc<dyn Token>, TokenError> {
+        // One that is not to be seen is none to whoever wants to use it, whatever the card's firmware tells.
         let (home, point) = self
             .beside(recipient, scheme)?
             .ok_or_else(|| TokenError::KeyMissing { key: recipient.to_string() })?;
@@ -147,14 +154,21 @@ impl Token for PivToken {
     fn owns(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
         match self.beside(recipient, scheme)? {
             Some((home, point)) => destroy::is_own(&self.key.card, home, &point),
-            None => Ok(true),
+            None => Ok(!self.may_hide(scheme)),
         }
     }
 
     fn destroy_sibling(&self, recipient: RecipientId, scheme: Scheme) -> Result<bool, TokenError> {
-        let Some((home, point)) = self.beside(recipient, scheme)? else { return Ok(false) };
-        self.destroy(home, &point)?;
-        Ok(true)
+        match self.beside(recipient, scheme)? {
+            Some((home, point)) => self.destroy(home, &point).map(|()| true),
+            None if self.may_hide(scheme) => Err(TokenError::KeyNotOurs {
+                key: format!(
+                    "{}, whose firmware {} shows none without its certificate,",
+                    self.description.token_label, self.key.card.firmware
+                ),
+            }),
+            None => Ok(false),
+        }
     }
 }
 

@@ -53,13 +53,16 @@ contract! { yubikey = YubiKey {
     pulled_and_put_back: loss::a_token_is_pulled_and_put_back;
     tries: piv::pins::the_tries_are_told_before_each;
     pin_before_keys: piv::pins::it_is_asked_for_before_anything_is_made;
+    last_try: piv::pins::the_last_one_is_never_spent_unasked;
     right_pin: piv::pins::the_right_one_makes_up_for_wrong_ones;
     impossible_pin: piv::pins::a_pin_of_no_length_spends_no_try;
+    unclear_answer: piv::pins::an_answer_that_is_none_is_no_absence;
     wrong_pin_once: piv::pins::a_wrong_one_is_given_once_whatever_else_fails;
     pin_policies: piv::pins::each_use_asks_where_the_policy_says_so;
     pin_on_its_way: piv::pins::a_pin_that_was_on_its_way_is_not_given_again;
     admin_changes_pins: piv::admin::who_knows_them_changes_them;
     admin_counts: piv::admin::wrong_ones_are_counted_and_locked_ones_not_asked_for;
+    admin_last_try: piv::admin::the_last_one_is_never_spent_unasked;
     admin_new_pin: piv::admin::a_new_one_that_cannot_be_spends_nothing;
     admin_puk_on_its_way: piv::admin::a_puk_that_was_on_its_way_is_tried_once;
     admin_wrong_once: piv::admin::a_wrong_one_is_tried_once_whatever_else_fails;
@@ -75,6 +78,8 @@ contract! { yubikey = YubiKey {
     overwritten_slots: piv::slots::an_overwritten_one_is_used_again;
     existing_keys: piv::slots::what_is_there_is_taken_as_it_is;
     existing_keys_of_vaults: piv::slots::what_is_a_vaults_already_is_refused;
+    named_alike: piv::slots::what_is_only_named_alike_is_its_owners;
+    marks_of_destroyed_ones: piv::slots::what_takes_a_destroyed_ones_place_is_refused;
     certificates_left_behind: piv::slots::what_is_left_of_a_destroyed_one_is_no_hindrance;
     failed_enrolment: piv::slots::what_does_not_pass_is_taken_away("5.4.3");
     failed_enrolment_on_5_7: piv::slots::what_does_not_pass_is_taken_away("5.7.1");

@@ -28,6 +28,26 @@ fn only_the_key_that_was_overwritten_is_unused() {
 }
 
 #[test]
+fn a_name_that_only_begins_like_ours_is_its_owners() {
+    let (key, other) = (fresh(), fresh());
+    let named = |name: &str| build(&key, &format!("CN={name}"), &OsEntropy, |_| Ok(Vec::new())).unwrap();
+    for own in [name(&key), signer_name(&key)] {
+        let object = named(&own);
+        assert!(is_own(&object, &key) && says_own(&object), "{own}");
+        assert!(!is_own(&object, &other), "{own}");
+    }
+    let longer = format!("{} mail", name(&key));
+    for foreign in
+        ["claviger mail", "claviger ", "claviger sign", &longer, &name(&other), &signer_name(&other)]
+    {
+        let object = named(foreign);
+        assert!(!is_own(&object, &key) && !says_own(&object), "{foreign}");
+    }
+    let unused = unused(&key, &OsEntropy).unwrap();
+    assert!(says_own(&unused) && !is_own(&unused, &key));
+}
+
+#[test]
 fn a_compressed_certificate_is_none_of_ours() {
     let object = unused(&fresh(), &OsEntropy).unwrap();
     let compressed = [tlv::element(CERTIFICATE, b"gzip"), tlv::element(INFO, &[1])].concat();

@@ -1,6 +1,6 @@
 //! PIN and PUK, changed by who knows them.
 
-use super::hands::{Hands, Heard, Person, attended, kek, with_key};
+use super::hands::{FIRST_PIN, Hands, Heard, Meanwhile, Person, attended, kek, with_key};
 use crate::lab::Lab;
 use claviger_token::{
     Erase, NewToken, PinOwner, PinSource, PinTries, TokenAdmin as _, TokenError, piv::PivDriver,
@@ -119,6 +119,34 @@ pub(crate) fn a_puk_that_was_on_its_way_is_tried_once(lab: &Lab<'_>) {
     yubikey.clear();
     yubikey.insert();
     assert_eq!(Hands::on(&yubikey).tries(0x81), 2);
+}
+
+/// Others spend tries while somebody is asked.
+pub(crate) fn the_last_one_is_never_spent_unasked(lab: &Lab<'_>) {
+    const LAST: Heard = Heard::Pin { left: Some(1), tries: PinTries::Final };
+    let spec = KeySpec { firmware: Some("5.2.4"), ..KeySpec::default() };
+    let (older, older_key) = with_key(lab, &spec, &Person::new());
+    let (lab, yubikey, _) = attended(lab);
+    for (lab, yubikey) in [(&lab, &yubikey), (&older, &older_key)] {
+        let user = who(PIN);
+        let source = Meanwhile::spent(Arc::clone(&user) as _, yubikey, 0x80, 2);
+        change(lab, PinOwner::User, &source, PIN).unwrap();
+        assert_eq!(user.heard(), [FIRST_PIN, LAST]);
+    }
+    // It does not count what stands; then it does not stand any more.
+    assert_eq!(Hands::on(&older_key).give_pin(PIN), 0x9000);
+    let user = who(PIN);
+    let source = Meanwhile::spent(Arc::clone(&user) as _, &older_key, 0x80, 2);
+    change(&older, PinOwner::User, &source, PIN).unwrap();
+    assert_eq!(user.heard(), [Heard::Pin { left: None, tries: PinTries::Normal }, LAST]);
+
+    let officer = who(PUK);
+    let source = || Meanwhile::spent(Arc::clone(&officer) as _, &yubikey, 0x81, 2);
+    change(&lab, PinOwner::SecurityOfficer, &source(), PUK).unwrap();
+    assert_eq!(officer.heard(), [FIRST_PIN, LAST]);
+    unblock(&lab, &source(), PIN).unwrap();
+    assert_eq!(officer.heard(), [FIRST_PIN, LAST]);
+    assert_eq!(Hands::on(&yubikey).tries(0x81), 3);
 }
 
 /// One that does not tell its tries.

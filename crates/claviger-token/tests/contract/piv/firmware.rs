@@ -1,6 +1,6 @@
 //! The same on each generation of cards, and what they attest.
 
-use super::hands::{FIRST_PIN, Hands, Person, enrol, kek, point, slot, tool, wish, with_key};
+use super::hands::{FIRST_PIN, Hands, MAKERS, Person, enrol, kek, lab_of, point, slot, tool, wish, with_key};
 use crate::lab::{CONTEXT, Lab, fresh, key};
 use claviger_token::{
     NewKey, PivKek, TokenError, Unwrapped,
@@ -89,8 +89,6 @@ fn older() -> KeySpec {
     KeySpec { firmware: Some("5.2.4"), ..KeySpec::default() }
 }
 
-const MAKERS: &str = "010203040506070801020304050607080102030405060708";
-
 /// One that does not tell what is in its slots: whatever is made there could be over another's key.
 pub(crate) fn an_older_card_is_given_no_key(lab: &Lab<'_>) {
     let person = Person::new();
@@ -154,9 +152,20 @@ pub(crate) fn an_older_card_lends_the_key_that_it_shows(lab: &Lab<'_>) {
     let outcome = made.destroy_sibling(recipient, Scheme::EcdhEsA256Kw);
     assert!(matches!(outcome, Err(TokenError::KeyNotOurs { .. })), "{outcome:?}");
     assert!(key(&made, &wrapped).same_as(&cek), "and it stays");
-    // Somebody takes the certificate away: the key is not to be found any more, but it was known.
+    // Somebody takes the certificate away: the key is not to be found any more, but it was known; and it is not gone.
     Hands::on(&yubikey).put_certificate(0x9d, &[]);
-    let outcome = lab.open(&made).map(drop);
+    let info = PivDriver.key_info(&lab.uri, recipient).map(drop);
+    for outcome in [lab.open(&made).map(drop), made.destroy_key(), info] {
+        let Err(error @ TokenError::CardFailed { .. }) = outcome else { panic!("{outcome:?}") };
+        assert!(error.to_string().contains("5.2.4") && error.to_string().contains("not known"), "{error}");
+    }
+    let outcome = made.destroy_sibling(recipient, Scheme::EcdhEsA256Kw);
+    assert!(matches!(outcome, Err(TokenError::KeyNotOurs { .. })), "{outcome:?}");
+    assert!(!made.owns(recipient, Scheme::EcdhEsA256Kw).unwrap());
+    // To whoever looks for one to use it has none; and a card that tells what it has is no other than before.
+    let outcome = made.sibling(recipient, Scheme::EcdhEsA256Kw).map(drop);
+    assert!(matches!(outcome, Err(TokenError::KeyMissing { .. })), "{outcome:?}");
+    let outcome = lab_of(&lab, &lab.instance.yubikey(0), &person).open(&made).map(drop);
     assert!(matches!(outcome, Err(TokenError::KeyMissing { .. })), "{outcome:?}");
     assert!(key(&made, &wrapped).same_as(&cek));
 }

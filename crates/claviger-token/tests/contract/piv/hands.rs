@@ -19,6 +19,8 @@ pub(crate) const P256: u8 = 0x11;
 pub(crate) const P384: u8 = 0x14;
 /// Another application that the card has.
 pub(crate) const MANAGEMENT_APPLICATION: [u8; 8] = [0xa0, 0, 0, 5, 0x27, 0x47, 0x11, 0x17];
+/// The management key that a card comes with.
+pub(crate) const MAKERS: &str = "010203040506070801020304050607080102030405060708";
 const PIV: [u8; 5] = [0xa0, 0, 0, 3, 8];
 
 /// What somebody was asked or told.
@@ -89,6 +91,39 @@ impl Attendant for Person {
             Some(digits) => Ok(SecretBytes::copy_of(digits.as_bytes())),
             None => Err(TokenError::ManagementKeyUnavailable { reason: "not at hand".to_owned() }),
         }
+    }
+}
+
+/// A source that something happens beside, before it answers for the first time.
+pub(crate) struct Meanwhile {
+    source: Arc<dyn PinSource>,
+    action: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Meanwhile {
+    pub(crate) fn new(source: Arc<dyn PinSource>, action: impl FnOnce() + Send + 'static) -> Self {
+        Self { source, action: Mutex::new(Some(Box::new(action))) }
+    }
+
+    /// Somebody else spends so many tries of the PIN (80) or the PUK (81).
+    pub(crate) fn spent(source: Arc<dyn PinSource>, key: &YubiKey, of: u8, tries: usize) -> Self {
+        let key = key.clone();
+        Self::new(source, move || {
+            let mut hands = Hands::on(&key);
+            for _ in 0..tries {
+                let (ins, data) = if of == 0x80 { (0x20, vec![0; 8]) } else { (0x24, vec![0; 16]) };
+                hands.ask([ins, 0, of], &data);
+            }
+        })
+    }
+}
+
+impl PinSource for Meanwhile {
+    fn pin(&self, prompt: &PinPrompt) -> Result<Pin, TokenError> {
+        if let Some(action) = self.action.lock().unwrap().take() {
+            action();
+        }
+        self.source.pin(prompt)
     }
 }
 

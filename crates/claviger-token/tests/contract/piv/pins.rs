@@ -1,17 +1,35 @@
 //! The card's PIN: how many tries are told, and that none is spent twice.
 
-use super::hands::{FIRST_PIN, Hands, Heard, Person, attended, enrol, kek, lab_of, wish};
+use super::hands::{FIRST_PIN, Hands, Heard, Meanwhile, Person, attended, enrol, kek, lab_of, wish};
 use crate::lab::{CONTEXT, Lab, fresh, key};
-use claviger_token::{Access, Kek, PinFile, PinTries, TokenError};
-use claviger_types::OsEntropy;
-use softhsm_fixtures::{At, CardAction, PIN};
-use std::{fs, os::unix::fs::OpenOptionsExt as _, sync::Arc};
+use claviger_token::{Access, Kek, PinFile, PinSource, PinTries, TokenError};
+use claviger_types::{Entropy, EntropyError, OsEntropy};
+use softhsm_fixtures::{At, CardAction, PIN, PcscFault, YubiKey};
+use std::{
+    fs,
+    os::unix::fs::OpenOptionsExt as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
+/// `SCARD_E_INVALID_PARAMETER`: nothing that passes.
+const INVALID_PARAMETER: u32 = 0x8010_0004;
 const WRONG: &str = "654321";
 
 fn tries(lab: &Lab<'_>) -> (PinTries, Option<u8>) {
     let token = lab.driver.list().unwrap().remove(0);
     (token.tries, token.details.tries_left)
+}
+
+/// A file with this PIN.
+fn file(lab: &Lab<'_>, pin: &str) -> PinFile {
+    let path = lab.instance.home().join(pin);
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+    std::io::Write::write_all(&mut file.unwrap(), format!("{pin}\n").as_bytes()).unwrap();
+    PinFile::new(path)
 }
 
 pub(crate) fn the_tries_are_told_before_each(lab: &Lab<'_>) {
@@ -29,11 +47,7 @@ pub(crate) fn the_tries_are_told_before_each(lab: &Lab<'_>) {
     assert_eq!(tries(&lab), (PinTries::Final, Some(1)));
 
     // A source that nobody sits before.
-    let path = lab.instance.home().join("wrong");
-    let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(&path);
-    std::io::Write::write_all(&mut file.unwrap(), b"654321\n").unwrap();
-    let access = Access::new(Arc::new(PinFile::new(path)), Arc::new(OsEntropy));
+    let access = Access::new(Arc::new(file(&lab, WRONG)), Arc::new(OsEntropy));
     let outcome = Lab { access, ..lab_of(&lab, &yubikey, &wrong) }.open(&made).map(drop);
     let Err(TokenError::PinUnavailable { reason }) = outcome else { panic!("{outcome:?}") };
     assert!(reason.contains("one try left"), "{reason}");
@@ -47,6 +61,64 @@ pub(crate) fn the_tries_are_told_before_each(lab: &Lab<'_>) {
     let outcome = lab.open(&made).map(drop);
     assert!(matches!(outcome, Err(TokenError::PinLocked)), "{outcome:?}");
     assert_eq!(right.heard(), [], "asked for what cannot be tried");
+}
+
+const LAST_PIN: Heard = Heard::Pin { left: Some(1), tries: PinTries::Final };
+
+/// Whoever asks for its first bytes has somebody else spend two tries.
+struct Spending {
+    yubikey: YubiKey,
+    spent: AtomicBool,
+}
+
+impl Entropy for Spending {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), EntropyError> {
+        if !self.spent.swap(true, Ordering::SeqCst) {
+            let mut hands = Hands::on(&self.yubikey);
+            assert_eq!([WRONG; 2].map(|pin| hands.give_pin(pin)), [0x63c2, 0x63c1]);
+        }
+        OsEntropy.fill(buffer)
+    }
+}
+
+/// Others spend tries while somebody is asked: the last is that person's to spend, and nobody else's.
+pub(crate) fn the_last_one_is_never_spent_unasked(lab: &Lab<'_>) {
+    let (lab, yubikey, right) = attended(lab);
+    let made = kek(&lab, None, "once", "never");
+    let open = |source: Arc<dyn PinSource>, spent| {
+        let source = Meanwhile::spent(source, &yubikey, 0x80, spent);
+        let access = Access::new(Arc::new(source), Arc::new(OsEntropy));
+        Lab { access, ..lab_of(&lab, &yubikey, &right) }.open(&made).map(drop)
+    };
+    let mend = || {
+        assert_eq!(Hands::on(&yubikey).give_pin(PIN), 0x9000);
+        Hands::on(&yubikey).reset();
+    };
+    let wrong = Person::with(WRONG, None);
+    Hands::on(&yubikey).reset();
+    right.heard();
+    open(Arc::clone(&right) as _, 2).unwrap();
+    assert_eq!(right.heard(), [FIRST_PIN, LAST_PIN]);
+    Hands::on(&yubikey).reset();
+    let outcome = open(Arc::new(file(&lab, WRONG)), 2);
+    let Err(TokenError::PinUnavailable { reason }) = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("one try left"), "{reason}");
+    assert_eq!(tries(&lab), (PinTries::Final, Some(1)), "the file spent it");
+    mend();
+    // What is not the last is spent as it was said.
+    let outcome = open(Arc::clone(&wrong) as _, 1);
+    assert!(matches!(outcome, Err(TokenError::PinIncorrect { tries_left: Some(1) })), "{outcome:?}");
+    assert_eq!(wrong.heard(), [FIRST_PIN]);
+    mend();
+    // One that is kept while a key is made was no yes for the last.
+    let entropy = Spending { yubikey: yubikey.clone(), spent: AtomicBool::new(false) };
+    let access = Access::new(Arc::clone(&right) as _, Arc::new(entropy));
+    enrol(&Lab { access, ..lab_of(&lab, &yubikey, &right) }, wish(None, "always", "never")).unwrap();
+    assert_eq!(right.heard(), [FIRST_PIN, LAST_PIN]);
+    Hands::on(&yubikey).reset();
+    let outcome = open(Arc::clone(&wrong) as _, 3);
+    assert!(matches!(outcome, Err(TokenError::PinLocked)), "{outcome:?}");
+    assert_eq!(wrong.heard(), [FIRST_PIN]);
 }
 
 pub(crate) fn the_right_one_makes_up_for_wrong_ones(lab: &Lab<'_>) {
@@ -130,6 +202,44 @@ pub(crate) fn a_pin_that_was_on_its_way_is_not_given_again(lab: &Lab<'_>) {
         assert_eq!(wrong.heard(), [], "asked once more");
     }
     assert_eq!(tries(&lab), (PinTries::Low, Some(2)));
+}
+
+/// What the card says to a PIN may be no answer to it, and cost a try all the same: that is no card that is not there.
+pub(crate) fn an_answer_that_is_none_is_no_absence(lab: &Lab<'_>) {
+    let (lab, yubikey, right) = attended(lab);
+    let made = kek(&lab, None, "once", "never");
+    let wrapped = made.wrap(&fresh(), CONTEXT).unwrap();
+    for status in [0x6f00, 0x6d00, 0x6982, 0x9100] {
+        let wrong = Person::with(WRONG, None);
+        let guessing = lab_of(&lab, &yubikey, &wrong).open(&made).unwrap();
+        Hands::on(&yubikey).reset();
+        // The first asks whether it was given.
+        yubikey.inject(0x20, At::Nth(2), CardAction::After(status));
+        let outcome = guessing.unwrap(&wrapped, CONTEXT);
+        yubikey.clear();
+        let Err(TokenError::PinUnavailable { reason }) = outcome else { panic!("{status:04x}: {outcome:?}") };
+        assert!(reason.contains(&format!("{status:04X}")) && !reason.contains(WRONG), "{reason}");
+        assert_eq!(tries(&lab), (PinTries::Low, Some(2)), "{status:04x}");
+        let outcome = guessing.unwrap(&wrapped, CONTEXT);
+        assert!(matches!(outcome, Err(TokenError::PinIncorrect { .. })), "{status:04x}: {outcome:?}");
+        assert_eq!(wrong.heard(), [FIRST_PIN], "{status:04x}");
+        lab.open(&made).unwrap();
+    }
+    // Nor where the way back from the card fails, however it does.
+    Hands::on(&yubikey).reset();
+    lab.instance.pcsc_faults().reset_counts();
+    lab.open(&made).unwrap();
+    let mut unclear = 0;
+    for nth in 1..=lab.instance.pcsc_faults().counts()["transmit"] {
+        Hands::on(&yubikey).reset();
+        right.heard();
+        lab.instance.pcsc_faults().inject("transmit", At::Nth(nth), PcscFault::After(INVALID_PARAMETER));
+        let outcome = lab.open(&made).map(drop);
+        lab.instance.pcsc_faults().clear();
+        unclear += u32::from(matches!(outcome, Err(TokenError::PinUnavailable { .. })));
+        assert!(right.heard().len() <= 1, "{nth}: {outcome:?}");
+    }
+    assert_eq!(unclear, 1);
 }
 
 /// Whatever else fails around it, a wrong PIN costs one try.

@@ -1,10 +1,12 @@
 //! Where keys are made and taken, and that nothing is ever overwritten.
 
-use super::hands::{Hands, P256, P384, Person, attended, enrol, kek, point, slot, tool, wish, with_key};
+use super::hands::{
+    Hands, MAKERS, P256, P384, Person, attended, enrol, kek, point, slot, tool, wish, with_key,
+};
 use crate::lab::{CONTEXT, Lab, fresh, key};
 use claviger_token::{Kek, PivKek, TokenError};
 use claviger_types::{OsEntropy, Scheme, SignerId};
-use softhsm_fixtures::{At, CardAction, KeySpec};
+use softhsm_fixtures::{At, CardAction, KeySpec, PIN};
 use std::sync::Arc;
 
 fn in_slot(lab: &Lab<'_>, slot: &str) -> Result<Arc<dyn Kek>, TokenError> {
@@ -165,6 +167,52 @@ pub(crate) fn what_is_a_vaults_already_is_refused(lab: &Lab<'_>) {
         );
     }
     made.self_test().unwrap();
+}
+
+/// A name that begins like this program's is its owner's all the same.
+pub(crate) fn what_is_only_named_alike_is_its_owners(lab: &Lab<'_>) {
+    let spec = KeySpec { firmware: Some("5.7.1"), management: Some("3des"), ..KeySpec::default() };
+    let (lab, yubikey) = with_key(lab, &spec, &Person::new());
+    let serial = yubikey.serial().to_string();
+    let public = tempfile::NamedTempFile::new().unwrap();
+    let public = public.path().to_str().unwrap();
+    let certify = |slot: &str, subject: &str| {
+        let how = ["--device", &serial, "piv", "certificates", "generate", "-m", MAKERS, "-P", PIN];
+        let key = ["--device", &serial, "piv", "keys", "export", slot, public];
+        tool(lab.instance, "ykman", &key);
+        tool(lab.instance, "ykman", &[&how[..], &["-s", subject, slot, public]].concat());
+    };
+    for slot in [0x9d, 0x82] {
+        Hands::on(&yubikey).generate(slot, P256, 2, 1);
+    }
+    certify("9d", "claviger mail");
+    certify("82", "claviger notes");
+    // A certificate without a key.
+    let mut hands = Hands::on(&yubikey);
+    hands.administer();
+    hands.must([0xf6, 0xff, 0x82], &[]);
+    drop(hands);
+    let outcome = in_slot(&lab, "82");
+    assert!(matches!(outcome, Err(TokenError::SlotOccupied { .. })), "{outcome:?}");
+    let taken = existing(&lab, None).unwrap();
+    let (recipient, scheme) = (taken.describe().recipient, taken.describe().scheme);
+    assert!(!taken.owns(recipient, scheme).unwrap());
+    for outcome in [taken.destroy_key(), taken.destroy_sibling(recipient, scheme).map(drop)] {
+        assert!(matches!(outcome, Err(TokenError::KeyNotOurs { .. })), "{outcome:?}");
+    }
+    assert_eq!(slot(kek(&lab, None, "once", "never").as_ref()), 0x83);
+}
+
+/// What was made over a destroyed key goes with the next, so that it is nobody's to take.
+pub(crate) fn what_takes_a_destroyed_ones_place_is_refused(lab: &Lab<'_>) {
+    let (lab, _, _) = attended(lab);
+    kek(&lab, None, "once", "never").destroy_key().unwrap();
+    let outcome = existing(&lab, None);
+    assert!(
+        matches!(&outcome, Err(TokenError::SlotUnusable { reason, .. }) if reason.contains("destroyed")),
+        "{outcome:?}"
+    );
+    assert_eq!(slot(kek(&lab, None, "once", "never").as_ref()), 0x9d);
 }
 
 /// A certificate that this program left behind is in nobody's way.
