@@ -272,7 +272,7 @@ fn one_wrong_answer_is_got_over() {
         }
     }
     for fault in [PcscFault::Instead(0x8010_0068), PcscFault::Drop] {
-        world.token().pcsc_faults().inject("transmit", At::Nth(9), fault);
+        world.token().pcsc_faults().inject("transmit", At::Nth(10), fault);
         let outcome = world.line("get svc").outcome();
         world.token().pcsc_faults().clear();
         assert_eq!((outcome.code, outcome.text()), (Some(0), VALUE), "{fault:?}: {}", outcome.stderr);
