@@ -161,6 +161,11 @@ fn named(option: Option<&Path>) -> Option<PathBuf> {
 }
 
 impl Config {
+    /// This host's tokens, the one that it uses first before the others.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &TokenConfig> {
+        std::iter::once(&self.token).chain(&self.backup_tokens)
+    }
+
     /// Reads and checks a configuration file.
     pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
         Self::parse(path, &read_text(path)?)

@@ -77,8 +77,7 @@ impl Host for ConfigHost {
         let follow = |token: &TokenConfig| {
             if token.recipient == former { successor(token, key) } else { Ok(token.clone()) }
         };
-        let tokens: Result<Vec<_>, CliError> =
-            std::iter::once(&config.token).chain(&config.backup_tokens).map(follow).collect();
+        let tokens: Result<Vec<_>, CliError> = config.tokens().map(follow).collect();
         let tokens = tokens.map_err(|error| failed("written", error))?;
         let Some((first, others)) = tokens.split_first() else { return Ok(()) };
         self.edit(|draft| draft.tokens(first, others))

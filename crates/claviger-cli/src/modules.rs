@@ -221,15 +221,17 @@ pub(crate) fn find(option: Option<&Path>, uri: &Uri, context: &Context) -> Resul
 
 /// Why it cannot be said that no YubiKey fits, though others are there: another program may have one for itself.
 fn unseen(uri: &Uri, ways: &[Way], context: &Context) -> Result<Option<TokenError>, CliError> {
-    if ways != [Way::Piv] {
-        return Ok(None);
-    }
+    Ok(if ways == [Way::Piv] { unseen_card(context.driver(&Way::Piv)?.as_ref(), uri) } else { None })
+}
+
+/// Why a card that may be this one could not be looked at where others could.
+pub(crate) fn unseen_card(driver: &dyn Driver, uri: &Uri) -> Option<TokenError> {
     // No key is this one's: what is asked for is which card.
     let nobody = RecipientId::from_bytes([0; 16]);
-    Ok(match context.driver(&Way::Piv)?.piv_key(uri, nobody) {
+    match driver.piv_key(uri, nobody) {
         Ok(_) | Err(TokenError::TokenAbsent { .. } | TokenError::KeyMissing { .. }) => None,
         Err(error) => Some(error),
-    })
+    }
 }
 
 /// Whether this is SoftHSM, whose keys are files.

@@ -172,7 +172,7 @@ pub(crate) fn token_of(
     let (mut missed, mut retired): (Vec<Missed>, Option<Opened>) = (Vec::new(), None);
     // Only a hint, for which another token is taken: what it opens proves itself by the vault key that is pinned.
     let named = if config.backup_tokens.is_empty() { Vec::new() } else { Vault::recipients_in(store)? };
-    let entries = std::iter::once(&config.token).chain(&config.backup_tokens);
+    let entries = config.tokens();
     // Nobody means a later one's PIN.
     let mut whose = whose;
     let mut why = None;

@@ -285,8 +285,8 @@ fn is_the_first(api: &dyn Api, context: &Context) -> Result<(), CliError> {
 /// Whether the key that opens the vault now wants a touch at each use; it may be one that stands in for the first.
 fn wants_a_touch_each_time(api: &dyn Api, context: &Context) -> Result<bool, CliError> {
     let config = context.config()?;
-    let wanting: Vec<_> = std::iter::once(&config.token)
-        .chain(&config.backup_tokens)
+    let wanting: Vec<_> = config
+        .tokens()
         .filter(|entry| matches!(policies(&entry.profile), Some((_, TouchPolicy::Always))))
         .map(|entry| entry.recipient)
         .collect();

@@ -61,7 +61,7 @@ impl InfoArgs {
             return Ok((modules::find(None, &uri, context)?, &config.token));
         };
         let found = modules::find(None, &args::token(uri)?, context)?;
-        let mut entries = std::iter::once(&config.token).chain(&config.backup_tokens);
+        let mut entries = config.tokens();
         let is_it = |entry: &&TokenConfig| {
             entry.uri.parse::<Uri>().is_ok_and(|uri| modules::fits(&uri, &found.token))
         };

@@ -174,7 +174,7 @@ fn stale(uri: &Uri, found: &Found, whose: PinOwner, new: &Once, context: &Contex
     let mut files: Vec<PathBuf> = uri.pin_file.iter().cloned().collect();
     // A token that no vault knows needs no configuration.
     if let Ok(config) = context.config() {
-        let known = std::iter::once(&config.token).chain(&config.backup_tokens);
+        let known = config.tokens();
         let known = known.filter_map(|token| token.uri.parse::<Uri>().ok());
         files.extend(known.filter(|uri| modules::fits(uri, &found.token)).filter_map(|uri| uri.pin_file));
     }

@@ -189,7 +189,7 @@ pub(super) fn to_be_destroyed(
                 && uri.token.is_none_or(|label| label == recipient.token_label)
         })
     };
-    let Some(entry) = std::iter::once(&config.token).chain(&config.backup_tokens).find(has_it) else {
+    let Some(entry) = config.tokens().find(has_it) else {
         let instead = if gone(recipient) {
             "it opens nothing but what is older: with --compromised all that it can open is sealed anew"
         } else {
@@ -211,7 +211,7 @@ pub(super) fn to_be_destroyed(
 /// Destroys the signer that was made beside a key that is destroyed, unless another key of this host has it too.
 fn destroy_signer(recipient: RecipientId, whose: PinOf, context: &Context) -> Result<(), CliError> {
     let config = context.config_file()?.read()?;
-    let entries: Vec<_> = std::iter::once(&config.token).chain(&config.backup_tokens).collect();
+    let entries: Vec<_> = config.tokens().collect();
     let Some(entry) = entries.iter().find(|entry| entry.recipient == recipient) else { return Ok(()) };
     let Some(id) = entry
         .signer
@@ -235,8 +235,7 @@ pub(super) fn forget(recipient: RecipientId, context: &Context) -> Result<(), Cl
     let file = context.config_file()?;
     file.edit(|draft| {
         let now = file.read()?;
-        let all = std::iter::once(now.token.clone()).chain(now.backup_tokens.clone());
-        let mut left = all.filter(|entry| entry.recipient != recipient);
+        let mut left = now.tokens().filter(|entry| entry.recipient != recipient).cloned();
         match left.next() {
             Some(first) => draft.tokens(&first, &left.collect::<Vec<_>>()),
             None => Ok(()),

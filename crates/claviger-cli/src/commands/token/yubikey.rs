@@ -27,12 +27,8 @@ pub(crate) const MOST_TOUCHES: usize = 50;
 
 /// Why a card could not be looked at where others could: another program may have it for itself.
 pub(super) fn unseen(driver: &dyn Driver) -> Option<TokenError> {
-    // No card has this number, and no key this name.
-    let none = Uri { serial: Some("none".to_owned()), ..Uri::default() };
-    match driver.piv_key(&none, RecipientId::from_bytes([0; 16])) {
-        Ok(_) | Err(TokenError::TokenAbsent { .. }) => None,
-        Err(error) => Some(error),
-    }
+    // No card has this number.
+    modules::unseen_card(driver, &Uri { serial: Some("none".to_owned()), ..Uri::default() })
 }
 
 /// Which YubiKey, and what its key is to be like.
