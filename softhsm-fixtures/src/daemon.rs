@@ -1,6 +1,7 @@
 //! Programs that a fixture starts and ends by their process id, with it.
 
 use std::{
+    fs,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -51,22 +52,48 @@ impl Daemon {
         self.child.id()
     }
 
-    /// Waits until it has made this file or socket.
+    /// Waits until it has made this file.
     pub(crate) fn wait_for(&mut self, path: &Path) {
         self.wait_until(|| path.exists());
     }
 
+    /// Waits until it listens on this socket. That there is one does not say so: between bind and listen it refuses.
+    pub(crate) fn wait_for_socket(&mut self, path: &Path) {
+        self.wait_until(|| listens(path));
+    }
+
     /// Waits until it is ready.
-    pub(crate) fn wait_until(&mut self, mut ready: impl FnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) fn wait_until(&mut self, ready: impl FnMut() -> bool) {
+        assert!(self.is_ready_within(PATIENCE, ready), "{} is not ready after {PATIENCE:?}", self.name);
+    }
+
+    /// Whether it became ready in this time.
+    pub(crate) fn is_ready_within(&mut self, patience: Duration, mut ready: impl FnMut() -> bool) -> bool {
+        let deadline = Instant::now() + patience;
         while !ready() {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("{} ended at once ({status}); is it installed? {}", self.name, self.install);
             }
-            assert!(Instant::now() < deadline, "{} is not ready after {PATIENCE:?}", self.name);
+            if Instant::now() >= deadline {
+                return false;
+            }
             thread::sleep(PAUSE);
         }
+        true
     }
+}
+
+/// Whether a process of this network namespace listens on this Unix socket; seen without a connection, of which some
+/// servers accept only one.
+fn listens(path: &Path) -> bool {
+    /// `__SO_ACCEPTCON` in the fourth column (proc(5)).
+    const ACCEPTS: &str = "00010000";
+    const SOCKETS: &str = "/proc/net/unix";
+    let sockets = fs::read_to_string(SOCKETS).unwrap_or_else(|error| panic!("{SOCKETS}: {error}"));
+    sockets.lines().any(|line| {
+        let mut columns = line.split_ascii_whitespace().skip(3);
+        columns.next() == Some(ACCEPTS) && columns.nth(3).is_some_and(|end| Path::new(end) == path)
+    })
 }
 
 impl Drop for Daemon {

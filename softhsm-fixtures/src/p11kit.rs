@@ -37,6 +37,6 @@ pub(crate) fn start(home: &Path) -> Vec<Daemon> {
             .env("SOFTHSM2_CONF", softhsm::config(home)),
         INSTALL,
     );
-    server.wait_for(&socket(home));
+    server.wait_for_socket(&socket(home));
     vec![server]
 }

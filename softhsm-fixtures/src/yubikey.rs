@@ -152,7 +152,7 @@ fn start_key(home: &Path, index: usize, spec: &KeySpec) -> Daemon {
         command.args(value.map(|value| [option, value]).into_iter().flatten());
     }
     let mut daemon = Daemon::start(&command, INSTALL);
-    daemon.wait_for(&line::control(&directory));
+    daemon.wait_for_socket(&line::control(&directory));
     let (from, to) = (attestation.join("root.pem"), directory.join("attestation-root.pem"));
     fs::copy(&from, &to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
     daemon

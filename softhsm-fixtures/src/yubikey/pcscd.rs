@@ -175,7 +175,7 @@ fn start_proxy(home: &Path) -> Daemon {
     command.arg("--listen").arg(client_socket(home)).arg("--pcscd").arg(own_socket(home));
     command.arg("--control").arg(proxy_control(home));
     let mut proxy = Daemon::start(&command, INSTALL);
-    proxy.wait_for(&client_socket(home));
+    proxy.wait_for_socket(&client_socket(home));
     proxy
 }
 
