@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // A test that cannot go on has failed.
 
 use claviger_tests::{Terminal, World};
+use rusqlite::Connection;
 use softhsm_fixtures::{PIN, Provider};
+use std::fs;
 
 /// A vault whose PIN has to be typed.
 fn asking() -> World {
@@ -111,4 +113,33 @@ fn the_last_try_wants_a_yes_of_its_own() {
     terminal.sees("last try: ").types(PIN);
     let (code, screen) = terminal.ends();
     assert_eq!(code, Some(0), "{screen}");
+}
+
+#[test]
+fn an_init_that_was_killed_is_begun_again() {
+    let world = World::empty();
+    let source = format!("pin-source=file:{}&", world.token().pin_file().display());
+    let init = format!("init --token '{}'", world.uri().replace(&source, ""));
+    let mut terminal = Terminal::start(&world, &init);
+    terminal.sees("PIN of token").sees(": ");
+    assert!(world.store().exists());
+    // While one is at work, another keeps away; and when the first is gone, it does not.
+    world.run(["init", "--token", world.uri()]).fails(9, &["vault.db", "help: "]);
+    terminal.kills();
+    assert!(world.store().exists() && !world.config().exists());
+    let stderr = world.run(["init", "--token", world.uri()]).ok().stderr;
+    assert!(stderr.contains("is an empty store that an `init` began, and is taken up"), "{stderr}");
+    world.set("svc", "value");
+    assert_eq!(world.get("svc"), b"value");
+}
+
+#[test]
+fn a_store_that_lost_its_head_is_not_taken_for_an_empty_one() {
+    let world = World::new();
+    let store = Connection::open(world.store()).unwrap();
+    store.execute("DELETE FROM head", ()).unwrap();
+    drop(store);
+    fs::remove_file(world.config()).unwrap();
+    world.run(["init", "--token", world.uri()]).fails(9, &["vault.db", "help: nothing was changed"]);
+    assert!(world.store().exists());
 }

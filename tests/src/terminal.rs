@@ -2,6 +2,7 @@
 
 use crate::{World, claviger};
 use std::{
+    fs,
     io::{Read as _, Write as _},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
@@ -60,6 +61,14 @@ impl Terminal {
         self
     }
 
+    /// Kills the program, which can do nothing any more.
+    pub fn kills(self) {
+        let program = only_child(only_child(self.child.id()));
+        let status = Command::new("kill").args(["-KILL", &program.to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "{}", self.seen);
+        self.ends();
+    }
+
     /// Waits for the end: the exit code, and all that was on the screen.
     pub fn ends(mut self) -> (Option<i32>, String) {
         let mut rest = Vec::new();
@@ -69,4 +78,11 @@ impl Terminal {
         let status = self.child.wait().unwrap_or_else(|error| panic!("script does not end: {error}"));
         (status.code(), self.seen)
     }
+}
+
+/// The process that this one has started.
+fn only_child(parent: u32) -> u32 {
+    let list = format!("/proc/{parent}/task/{parent}/children");
+    let children = fs::read_to_string(&list).unwrap_or_else(|error| panic!("{list}: {error}"));
+    children.trim().parse().unwrap_or_else(|_| panic!("{parent} has these children: {children:?}"))
 }

@@ -2,7 +2,7 @@
 
 use super::Plan;
 use crate::{context::Context, enrol::NewKeys, error::CliError, open, report};
-use claviger_store::StoreError;
+use claviger_store::{StoreError, WorkLock};
 use claviger_vault::TokenAnchor;
 use std::{fs, path::PathBuf};
 
@@ -10,15 +10,28 @@ use std::{fs, path::PathBuf};
 pub(super) struct NewStore {
     url: String,
     kept: bool,
+    // Who else makes a vault there sees that somebody does, and leaves it alone.
+    _lock: WorkLock,
 }
 
 impl NewStore {
+    /// Makes it, or takes up the empty one of an `init` that was cut off: before it has a head, there is nothing in it.
     pub(super) fn create(url: &str) -> Result<Self, CliError> {
-        claviger_store::create_url(url).map_err(|error| match error {
-            StoreError::Exists { location } => CliError::StoreExists { location },
-            error => error.into(),
-        })?;
-        Ok(Self { url: url.to_owned(), kept: false })
+        let (lock, location) = match claviger_store::create_url(url) {
+            Ok(store) => (store.work_lock()?, None),
+            Err(StoreError::Exists { location }) => (lock_empty(url), Some(location)),
+            Err(error) => return Err(error.into()),
+        };
+        match (lock, location) {
+            (Some(lock), None) => Ok(Self { url: url.to_owned(), kept: false, _lock: lock }),
+            (Some(lock), Some(_)) => {
+                report::note(&format!("{url} is an empty store that an `init` began, and is taken up"));
+                Ok(Self { url: url.to_owned(), kept: false, _lock: lock })
+            }
+            (None, Some(location)) => Err(CliError::StoreExists { location }),
+            // Another `init` took it up in the moment after it was made.
+            (None, None) => Err(CliError::StoreExists { location: url.into() }),
+        }
     }
 
     pub(super) fn keep(mut self) {
@@ -35,6 +48,16 @@ impl Drop for NewStore {
             report::warning(&format!("the unfinished store {} stayed behind: {error}", self.url));
         }
     }
+}
+
+/// The work lock of the store that is there, if nobody has that and nothing was ever put into it.
+fn lock_empty(url: &str) -> Option<WorkLock> {
+    // What cannot be opened is no store, or nobody's to take.
+    let lock = claviger_store::open_url(url).ok()?.work_lock().ok()??;
+    // Opened anew: he who had the lock before may have taken his store away.
+    let store = claviger_store::open_url(url).ok()?;
+    let empty = store.head().ok()?.is_none() && store.list(None, 1).ok()?.is_empty();
+    empty.then_some(lock)
 }
 
 /// Removes the files of a SQLite store that nobody has open.
