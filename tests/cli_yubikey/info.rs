@@ -72,11 +72,17 @@ fn the_backups_key_is_described_too() {
     let info = world.line(&format!("{line} --json")).ok().json();
     assert_eq!((&info["serial"], &info["yubikey"]["touch_policy"]), (&json!("22222222"), &json!("cached")));
     assert!(world.recipients("active").contains(&info["recipient"].as_str().unwrap().to_owned()), "{info}");
-    world.line("token info").fails(6, &["no token fits `pkcs11:serial=11111111"]);
+    let unnamed = world.line("token info --json").ok();
+    assert_eq!(unnamed.json(), info);
+    for part in ["no token fits `pkcs11:serial=11111111", "; shown is another that opens the vault"] {
+        assert!(unnamed.stderr.contains(part), "{}", unnamed.stderr);
+    }
     let line = format!("token info --token {}", crate::plain_uri(&third));
     world
         .line(&line)
         .fails(2, &["the configuration does not name token `YubiKey PIV #33333333`", "token enroll"]);
+    world.token().yubikey(1).remove();
+    world.line("token info").fails(6, &["no token fits `pkcs11:serial=11111111", "serial=22222222"]);
 }
 
 #[test]

@@ -220,7 +220,7 @@ fn has_a_key(opened: &Opened, named: &[(RecipientId, Scheme)]) -> bool {
 }
 
 /// Whether another token may be tried: this one is not there or not to be had, and no PIN was spent on it.
-const fn is_absent(error: &ApiError) -> bool {
+pub(crate) const fn is_absent(error: &ApiError) -> bool {
     matches!(
         error,
         ApiError::Vault(claviger_vault::VaultError::Token(

@@ -5,8 +5,9 @@ use crate::{
     args,
     config::{Config, TokenConfig},
     context::Context,
-    error::CliError,
+    error::{CliError, Missed},
     modules::{self, Family, Found, Way},
+    open,
     output::{self, text},
     report,
 };
@@ -44,11 +45,11 @@ pub(super) struct ListArgs {
     module: Option<PathBuf>,
 }
 
-/// Show the token that opens the vault, without logging in to it
+/// Show a token that opens the vault, without logging in to it
 #[derive(Debug, clap::Args)]
 #[command(after_help = INFO_EXAMPLES)]
 pub(super) struct InfoArgs {
-    /// Which of those that the configuration names [default: the first]
+    /// Which of those that the configuration names [default: the first that is there]
     #[arg(long, value_name = "URI")]
     token: Option<String>,
 }
@@ -56,10 +57,7 @@ pub(super) struct InfoArgs {
 impl InfoArgs {
     /// The token, and what the configuration says of it.
     fn find<'a>(&self, config: &'a Config, context: &Context) -> Result<(Found, &'a TokenConfig), CliError> {
-        let Some(uri) = &self.token else {
-            let uri: Uri = config.token.uri.parse()?;
-            return Ok((modules::find(None, &uri, context)?, &config.token));
-        };
+        let Some(uri) = &self.token else { return first_there(config, context) };
         let found = modules::find(None, &args::token(uri)?, context)?;
         let mut entries = config.tokens();
         let is_it = |entry: &&TokenConfig| {
@@ -73,6 +71,29 @@ impl InfoArgs {
             )),
         }
     }
+}
+
+/// The one that opens the vault when nothing else is said, as far as can be seen without its PIN.
+fn first_there<'a>(config: &'a Config, context: &Context) -> Result<(Found, &'a TokenConfig), CliError> {
+    let mut missed = Vec::new();
+    for entry in config.tokens() {
+        let uri: Uri = entry.uri.parse()?;
+        match modules::find(None, &uri, context) {
+            Ok(found) => {
+                for one in &missed {
+                    report::warning(&format!("{one}; shown is another that opens the vault"));
+                }
+                return Ok((found, entry));
+            }
+            Err(CliError::Api(error)) if open::is_absent(&error) => {
+                missed.push(Missed::new(uri.of_token().to_string(), error));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(CliError::none_opens(missed).unwrap_or_else(|| {
+        CliError::usage("the configuration names no token", "enroll one: claviger token enroll --token URI")
+    }))
 }
 
 pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
