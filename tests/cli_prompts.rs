@@ -124,11 +124,12 @@ fn an_init_that_was_killed_is_begun_again() {
     terminal.sees("PIN of token").sees(": ");
     assert!(world.store().exists());
     // While one is at work, another keeps away; and when the first is gone, it does not.
-    world.run(["init", "--token", world.uri()]).fails(9, &["vault.db", "help: "]);
+    let busy = "another command makes or restores a vault at sqlite://";
+    world.run(["init", "--token", world.uri()]).fails(9, &[busy, "help: nothing was changed; wait"]);
     terminal.kills();
     assert!(world.store().exists() && !world.config().exists());
     let stderr = world.run(["init", "--token", world.uri()]).ok().stderr;
-    assert!(stderr.contains("is an empty store that an `init` began, and is taken up"), "{stderr}");
+    assert!(stderr.contains("is an empty store that was left behind, and is taken up"), "{stderr}");
     world.set("svc", "value");
     assert_eq!(world.get("svc"), b"value");
 }
@@ -142,4 +143,47 @@ fn a_store_that_lost_its_head_is_not_taken_for_an_empty_one() {
     fs::remove_file(world.config()).unwrap();
     world.run(["init", "--token", world.uri()]).fails(9, &["vault.db", "help: nothing was changed"]);
     assert!(world.store().exists());
+}
+
+/// Nor does it take another vault away with it that was put there meanwhile.
+#[test]
+fn an_init_that_is_overtaken_leaves_what_is_there() {
+    let world = World::new();
+    let (config, store) = (fs::read(world.config()).unwrap(), world.home().join("new/vault.db"));
+    fs::remove_file(world.config()).unwrap();
+    let source = format!("pin-source=file:{}&", world.token().pin_file().display());
+    let init =
+        format!("init --token '{}' --store sqlite://{}", world.uri().replace(&source, ""), store.display());
+    let mut terminal = Terminal::start(&world, &init);
+    terminal.sees("PIN of token").sees(": ");
+    // As if a restoration had not looked whether somebody was at work there.
+    fs::copy(world.store(), &store).unwrap();
+    terminal.types(PIN);
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(9), "{screen}");
+    assert_eq!(fs::read(&store).unwrap(), fs::read(world.store()).unwrap());
+    fs::write(world.config(), config).unwrap();
+    world.line("verify").ok();
+}
+
+#[test]
+fn a_restoration_keeps_away_from_an_init_at_work() {
+    let world = World::new();
+    world.set("svc", "value");
+    let backup = world.home().join("vault.backup");
+    world.run(["backup", "create", backup.to_str().unwrap()]).ok();
+    let status = world.line("status --json").ok().json();
+    let fingerprint = status["fingerprint"].as_str().unwrap();
+    fs::remove_file(world.config()).unwrap();
+    let store = format!("sqlite://{}", world.home().join("new/vault.db").display());
+    let source = format!("pin-source=file:{}&", world.token().pin_file().display());
+    let init = format!("init --token '{}' --store {store}", world.uri().replace(&source, ""));
+    let mut terminal = Terminal::start(&world, &init);
+    terminal.sees("PIN of token").sees(": ");
+    let restore = ["restore", backup.to_str().unwrap(), "--token", world.uri(), "--store", &store];
+    let restore = restore.into_iter().chain(["--fingerprint", fingerprint, "--accept-rollback"]);
+    world.run(restore.clone()).fails(9, &["another process is at work"]);
+    terminal.kills();
+    world.run(restore).ok();
+    assert_eq!(world.get("svc"), b"value");
 }

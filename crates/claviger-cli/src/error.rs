@@ -156,6 +156,12 @@ pub(crate) enum CliError {
         /// Where.
         location: PathBuf,
     },
+    /// Somebody else fills the new store.
+    #[error("another command makes or restores a vault at {url}")]
+    StoreBusy {
+        /// Where.
+        url: String,
+    },
     /// The token under which the vault should be made is not there.
     #[error("{absent}")]
     NoTokenYet {
@@ -318,9 +324,10 @@ impl CliError {
                 ErrorClass::Locked
             }
             Self::NothingToImport { .. } | Self::NoField { .. } => ErrorClass::NotFound,
-            Self::ConfigExists { .. } | Self::StoreExists { .. } | Self::ImportDiffers { .. } => {
-                ErrorClass::Conflict
-            }
+            Self::ConfigExists { .. }
+            | Self::StoreExists { .. }
+            | Self::StoreBusy { .. }
+            | Self::ImportDiffers { .. } => ErrorClass::Conflict,
             Self::DamageFound { .. } => ErrorClass::Damaged,
             Self::RollbackFound { .. } => ErrorClass::RolledBack,
             Self::ChecksFailed { class, .. } => *class,

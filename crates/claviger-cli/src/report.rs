@@ -118,6 +118,9 @@ pub(crate) fn help(error: &CliError) -> String {
         CliError::StoreExists { .. } => {
             "nothing was changed; give another --store, or move away what is there"
         }
+        CliError::StoreBusy { .. } => {
+            "nothing was changed; wait until it has ended (it may ask for a PIN in another terminal), or give another --store"
+        }
         CliError::NoTokenYet { label, .. } => {
             let label = crate::output::text::shell(label.as_deref().unwrap_or("lab"));
             return format!(

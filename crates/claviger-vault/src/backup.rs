@@ -238,6 +238,8 @@ pub fn restore(
                 ),
             });
         }
+        // Nobody takes a store that is being filled for one that is nobody's.
+        let _lock = parts.store.work_lock()?.ok_or(VaultError::WorkUnderWay { job: None })?;
         if !in_place {
             if parts.store.head()?.is_some() {
                 return Err(VaultError::VaultExists);

@@ -191,7 +191,7 @@ struct Made {
 
 /// Makes store, keys, vault and configuration, in the order in which they can be taken back.
 fn make(plan: &Plan, path: &Path, context: &Context) -> Result<Made, CliError> {
-    let store = NewStore::create(&plan.store)?;
+    let store = NewStore::create(&plan.store, plan.vault)?;
     let keys = NewKeys::make(&plan.found, plan.uri.pin_file.clone(), &plan.wanted, context)?;
     let anchors = context.paths().anchors(plan.vault)?;
     let anchor = anchors.join("head");

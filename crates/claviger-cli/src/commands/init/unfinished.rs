@@ -2,46 +2,60 @@
 
 use super::Plan;
 use crate::{context::Context, enrol::NewKeys, error::CliError, open, report};
-use claviger_store::{StoreError, WorkLock};
-use claviger_vault::TokenAnchor;
-use std::{fs, path::PathBuf};
+use claviger_store::{Store, StoreError, WorkLock};
+use claviger_types::VaultId;
+use claviger_vault::{TokenAnchor, Vault};
+use std::{fs, path::PathBuf, sync::Arc};
 
 /// A store that goes away again unless it is kept.
 pub(super) struct NewStore {
     url: String,
+    vault: VaultId,
     kept: bool,
-    // Who else makes a vault there sees that somebody does, and leaves it alone.
+    // Who else makes a vault there, or restores one, sees that somebody does, and leaves it alone.
     _lock: WorkLock,
 }
 
 impl NewStore {
-    /// Makes it, or takes up the empty one of an `init` that was cut off: before it has a head, there is nothing in it.
-    pub(super) fn create(url: &str) -> Result<Self, CliError> {
+    /// Makes it, or takes up an empty one that was left behind: before it has a head or an object, there is nothing in it.
+    pub(super) fn create(url: &str, vault: VaultId) -> Result<Self, CliError> {
         let (lock, location) = match claviger_store::create_url(url) {
             Ok(store) => (store.work_lock()?, None),
-            Err(StoreError::Exists { location }) => (lock_empty(url), Some(location)),
+            // What cannot be opened is no store, or nobody's to take; and nobody's work on a vault is disturbed.
+            Err(StoreError::Exists { location }) if !is_empty(url) => {
+                return Err(CliError::StoreExists { location });
+            }
+            Err(StoreError::Exists { location }) => {
+                (claviger_store::open_url(url)?.work_lock()?, Some(location))
+            }
             Err(error) => return Err(error.into()),
         };
-        match (lock, location) {
-            (Some(lock), None) => Ok(Self { url: url.to_owned(), kept: false, _lock: lock }),
-            (Some(lock), Some(_)) => {
-                report::note(&format!("{url} is an empty store that an `init` began, and is taken up"));
-                Ok(Self { url: url.to_owned(), kept: false, _lock: lock })
+        // A new one, too: another may take it up in the moment after it was made.
+        let lock = lock.ok_or_else(|| CliError::StoreBusy { url: url.to_owned() })?;
+        if let Some(location) = location {
+            // Who had the lock before may have put a vault there, or taken the store away.
+            if !is_empty(url) {
+                return Err(CliError::StoreExists { location });
             }
-            (None, Some(location)) => Err(CliError::StoreExists { location }),
-            // Another `init` took it up in the moment after it was made.
-            (None, None) => Err(CliError::StoreExists { location: url.into() }),
+            report::note(&format!("{url} is an empty store that was left behind, and is taken up"));
         }
+        Ok(Self { url: url.to_owned(), vault, kept: false, _lock: lock })
     }
 
     pub(super) fn keep(mut self) {
         self.kept = true;
     }
+
+    /// Whether nothing is in it but what this command has put there.
+    fn is_ours(&self) -> bool {
+        let holds = |store: Arc<dyn Store>| Vault::id_in(store.as_ref()).is_ok_and(|id| id == self.vault);
+        is_empty(&self.url) || claviger_store::open_url(&self.url).is_ok_and(holds)
+    }
 }
 
 impl Drop for NewStore {
     fn drop(&mut self) {
-        if self.kept {
+        if self.kept || !self.is_ours() {
             return;
         }
         if let Err(error) = remove(&self.url) {
@@ -50,14 +64,11 @@ impl Drop for NewStore {
     }
 }
 
-/// The work lock of the store that is there, if nobody has that and nothing was ever put into it.
-fn lock_empty(url: &str) -> Option<WorkLock> {
-    // What cannot be opened is no store, or nobody's to take.
-    let lock = claviger_store::open_url(url).ok()?.work_lock().ok()??;
-    // Opened anew: he who had the lock before may have taken his store away.
-    let store = claviger_store::open_url(url).ok()?;
-    let empty = store.head().ok()?.is_none() && store.list(None, 1).ok()?.is_empty();
-    empty.then_some(lock)
+/// Whether this is a store into which nothing was ever put.
+fn is_empty(url: &str) -> bool {
+    let looked = claviger_store::open_url(url)
+        .and_then(|store| Ok(store.head()?.is_none() && store.list(None, 1)?.is_empty()));
+    looked.unwrap_or(false)
 }
 
 /// Removes the files of a SQLite store that nobody has open.
