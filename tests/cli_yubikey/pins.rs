@@ -231,6 +231,29 @@ fn the_puks_last_try_is_a_persons() {
     given(&world, unblock, &[PUK, NEW_PIN]).fails(5, &["the card has locked its PUK", "ykman piv reset"]);
 }
 
+/// The yes is asked for also where the other tries were spent while the new PIN was thought of.
+#[test]
+fn the_puks_last_try_is_a_persons_when_others_spent_the_rest() {
+    let world = lone();
+    let mut terminal = Terminal::start(&world, "token pin unblock");
+    terminal.sees("3 tries left: ").types(WRONG).sees("new PIV PIN").sees(": ");
+    for _ in 0..2 {
+        given(&world, "token pin unblock --so-pin-fd 3 --new-pin-fd 4", &[WRONG, NEW_PIN]).fails(5, &[]);
+    }
+    terminal.types(NEW_PIN).sees("again: ").types(NEW_PIN);
+    terminal
+        .sees("One try is left: another wrong PUK locks the token. Use it? Type yes to go on: ")
+        .types("no");
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(5), "{screen}");
+    assert!(screen.contains("help: no try was spent"), "{screen}");
+    let mut terminal = Terminal::start(&world, "token pin unblock");
+    terminal.sees("Type yes to go on: ").types("yes").sees("last try: ").types(PUK);
+    terminal.sees("new PIV PIN").sees(": ").types(NEW_PIN).sees("again: ").types(NEW_PIN);
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(0), "{screen}");
+}
+
 /// One that no card can have is not shown to it, and not called wrong.
 #[test]
 fn a_pin_that_is_none_costs_nothing_and_is_said_to_be_none() {

@@ -2,37 +2,45 @@
 
 use super::{Person, name, unavailable};
 use crate::prompt;
-use claviger_token::{PinFd, PinOwner, PinPrompt, PinSource, TokenError};
+use claviger_token::{PinFd, PinOwner, PinPrompt, PinSource, PinTries, TokenError};
 use claviger_types::{Pin, SecretBytes};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A PIN that is asked for once, however often it is needed.
+/// A PIN that is asked for once, however often it is needed; and once more where only its last try is left meanwhile.
 pub(crate) struct Once {
     source: Box<dyn PinSource>,
-    pin: OnceLock<Pin>,
+    // And what whoever gave it was told of its tries.
+    given: Mutex<Option<(PinTries, Pin)>>,
 }
 
 impl Once {
     fn new(source: impl PinSource + 'static) -> Self {
-        Self { source: Box::new(source), pin: OnceLock::new() }
+        Self { source: Box::new(source), given: Mutex::new(None) }
     }
 
     /// Whether this is that PIN; no, where it was not asked for.
     pub(crate) fn is(&self, other: &Pin) -> bool {
-        self.pin.get().is_some_and(|pin| {
+        self.given().as_ref().is_some_and(|(_, pin)| {
             SecretBytes::copy_of(pin.expose()).same_as(&SecretBytes::copy_of(other.expose()))
         })
+    }
+
+    fn given(&self) -> MutexGuard<'_, Option<(PinTries, Pin)>> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl PinSource for Once {
     fn pin(&self, prompt: &PinPrompt) -> Result<Pin, TokenError> {
-        if self.pin.get().is_none() {
-            // Nobody else asks meanwhile: it is one command's own.
-            let _ = self.pin.set(self.source.pin(prompt)?);
-        }
-        let pin = self.pin.get().ok_or_else(|| unavailable("it was not kept"))?;
-        Ok(Pin::new(SecretBytes::copy_of(pin.expose())))
+        let mut given = self.given();
+        let (told, pin) = match given.take() {
+            Some((told, pin)) if told == PinTries::Final || prompt.tries != PinTries::Final => (told, pin),
+            // The last try is spent by a person's yes alone, which was not given with the others'.
+            _ => (prompt.tries, self.source.pin(prompt)?),
+        };
+        let copy = SecretBytes::copy_of(pin.expose());
+        *given = Some((told, pin));
+        Ok(Pin::new(copy))
     }
 }
 
