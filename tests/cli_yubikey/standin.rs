@@ -150,6 +150,31 @@ fn a_restored_vault_costs_the_other_card_no_try() {
     }
 }
 
+/// A key that is looked for may turn up on another card than the one that was named, and whose PIN was given.
+#[test]
+fn an_answer_by_another_card_costs_it_no_try() {
+    let (world, [first, second]) = with_a_pin_each();
+    let uri = |key: &YubiKey, pin| {
+        format!("{}&pin-source=file:{}", plain_uri(key), world.file("pin", pin).display())
+    };
+    let right = uri(&second, NEW_PIN);
+    let request = world.run(["token", "request", "--token", &right, "--touch-policy", "never"]).ok();
+    let request = world.file("request", request.stdout).display().to_string();
+    let challenge = world.run(["token", "enroll", "--request", &request]).ok();
+    let challenge = world.file("challenge", challenge.stdout).display().to_string();
+    second.remove();
+    second.insert();
+    let wrong = uri(&first, PIN);
+    let known = "is of the token with serial number 11111111, and is not tried on another";
+    silent(&world.run(["token", "answer", &challenge, "--token", &wrong]).fails(5, &[known]));
+    let one_of_them = ["token", "answer", &challenge, "--pin-fd", "3", "--token", &plain_uri(&first)];
+    let pin = world.file("pin", PIN);
+    silent(&world.run(one_of_them).descriptors(&[&pin]).fails(5, &[known]));
+    assert_eq!((card::tries(&world, &first), card::tries(&world, &second)), (3, 3));
+    world.file("pin", NEW_PIN);
+    world.run(["token", "answer", &challenge, "--token", &right]).ok();
+}
+
 /// The PIN that is given to enrol another one is the vault's own token's.
 #[test]
 fn enrolment_tries_no_pin_of_another() {

@@ -28,14 +28,14 @@ pub(crate) fn is_unspent(reason: &str) -> bool {
 pub(crate) fn sources(uri: &Uri, fd: Option<u32>) -> Arc<dyn PinSource> {
     let mut sources: Vec<Box<dyn PinSource>> = Vec::new();
     if let Some(fd) = fd {
-        sources.push(Box::new(PinFd::new(fd)));
+        sources.push(only_of(uri, PinFd::new(fd)));
         return Arc::new(Possible(PinChain::new(sources)));
     }
     if let Some(file) = &uri.pin_file {
-        sources.push(Box::new(PinFile::new(file.clone())));
+        sources.push(only_of(uri, PinFile::new(file.clone())));
     }
     if let Some(credential) = PinCredential::from_environment() {
-        sources.push(Box::new(credential));
+        sources.push(only_of(uri, credential));
     }
     sources.push(Box::new(Person(PinOwner::User)));
     Arc::new(Possible(PinChain::new(sources)))
@@ -46,13 +46,35 @@ pub(crate) fn sources(uri: &Uri, fd: Option<u32>) -> Arc<dyn PinSource> {
 pub(crate) fn sources_of_stand_in(uri: &Uri, fd: Option<u32>) -> Arc<dyn PinSource> {
     let mut sources: Vec<Box<dyn PinSource>> = Vec::new();
     if let Some(file) = &uri.pin_file {
-        sources.push(Box::new(PinFile::new(file.clone())));
+        sources.push(only_of(uri, PinFile::new(file.clone())));
     }
     sources.push(Box::new(Person(PinOwner::User)));
     if fd.is_some() || PinCredential::from_environment().is_some() {
         sources.push(Box::new(Anothers));
     }
     Arc::new(Possible(PinChain::new(sources)))
+}
+
+/// A PIN of the token that a URI names by its number, and of no other: a key that is looked for may turn up on another card.
+fn only_of(uri: &Uri, source: impl PinSource + 'static) -> Box<dyn PinSource> {
+    Box::new(OnlyOf { serial: uri.serial.clone(), source })
+}
+
+struct OnlyOf<S> {
+    serial: Option<String>,
+    source: S,
+}
+
+impl<S: PinSource> PinSource for OnlyOf<S> {
+    fn pin(&self, token: &PinPrompt) -> Result<Pin, TokenError> {
+        match &self.serial {
+            Some(serial) if *serial != token.token_serial => Err(unavailable(&format!(
+                "the PIN that was given is of the token with serial number {}, and is not tried on another",
+                plain(serial)
+            ))),
+            _ => self.source.pin(token),
+        }
+    }
 }
 
 /// A PIN that a token of its kind can have: the driver calls any other wrong, as if it had cost a try.
