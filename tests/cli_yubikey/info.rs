@@ -3,7 +3,7 @@
 use crate::{NEW_PIN, NEW_PUK, VALUE, card, given, lone, said, two, uri};
 use claviger_tests::World;
 use serde_json::json;
-use softhsm_fixtures::{KeySpec, PIN, SO_PIN};
+use softhsm_fixtures::{At, CardAction, KeySpec, PIN, SO_PIN};
 use std::{fs, path::Path};
 
 /// Puts `modules.toml` beside the configuration.
@@ -77,6 +77,14 @@ fn the_backups_key_is_described_too() {
     for part in ["no token fits `pkcs11:serial=11111111", "; shown is another that opens the vault"] {
         assert!(unnamed.stderr.contains(part), "{}", unnamed.stderr);
     }
+    // Or is there and has lost its key.
+    let first = world.token().yubikey(0);
+    first.insert();
+    card::ykman(&world, &first, &["reset", "-f"]);
+    let without = world.line("token info --json").ok();
+    assert_eq!(without.json()["yubikey"], info["yubikey"]);
+    assert!(without.stderr.contains("; shown is another that opens the vault"), "{}", without.stderr);
+    first.remove();
     let line = format!("token info --token {}", crate::plain_uri(&third));
     world
         .line(&line)
@@ -116,6 +124,38 @@ fn an_attestation_is_proven_by_a_root_that_is_named() {
     world.line("token info").fails(1, &["/nowhere/root.pem"]);
     modules(&world, &root(Path::new("root.pem")));
     world.line("token info").fails(1, &["`root.pem` is no absolute path"]);
+}
+
+/// A card of which its maker says something else than it shows itself gets no vault's key.
+#[test]
+fn a_key_that_its_attestation_contradicts_is_not_taken_up() {
+    /// GET METADATA, and the bit in which touch policy `never` becomes `cached`.
+    const LOOK: u8 = 0xf7;
+    const TOUCH: CardAction = CardAction::Flip(6 * 8 + 1);
+    let world = crate::empty();
+    let key = world.token().add_yubikey(&KeySpec { firmware: Some("5.7.1"), ..KeySpec::default() });
+    modules(&world, &root(&key.attestation_root()));
+    let uri = crate::uri(&world, &key);
+    world.run(["init", "--token", &uri, "--accept-loss", "--touch-policy", "never"]).ok();
+    let has = || (world.recipients("active").len(), card::slots(&world, &key).len());
+    let line = ["token", "enroll", "--again", "--token", &uri, "--touch-policy", "never"];
+    let looks = || key.counts().get(&LOOK).copied().unwrap_or_default();
+    let before = looks();
+    world.run(line).ok();
+    let last = looks() - before;
+    let mut refused = 0;
+    for nth in last.saturating_sub(4)..=last {
+        let had = has();
+        key.inject(LOOK, At::Nth(nth), TOUCH);
+        let outcome = world.run(line).outcome();
+        key.clear();
+        let grown = if outcome.code == Some(0) { (had.0 + 1, had.1 + 2) } else { had };
+        assert_eq!(has(), grown, "look {nth} of {last}: {}", outcome.stderr);
+        let known =
+            "error: this token is refused as the home of a key: what it certifies of the key in that slot";
+        refused += usize::from(outcome.stderr.contains(known));
+    }
+    assert!(refused > 0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! away again.
 
 use crate::{
+    commands::token::yubikey,
     config::{SignerConfig, TokenConfig},
     context::Context,
     error::CliError,
@@ -76,6 +77,7 @@ impl NewKeys {
             found: wanted.piv.existing,
             kept: false,
         };
+        yubikey::not_contradicted(found, recipient, context)?;
         let id = SignerId::random(&OsEntropy)?;
         let label = format!("claviger sign {}", id.to_string().get(..8).unwrap_or_default());
         match found.driver.generate_signer(&found.uri(), &access, id, &label) {

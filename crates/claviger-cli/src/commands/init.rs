@@ -162,7 +162,7 @@ fn enrol_second(
     let done = context.open_as_owner().and_then(|api| {
         let wanted = Wanted { pin: PinOf::AStandIn, piv, ..Schemes::Pairs.into() };
         let (id, _) = enroll::add(api.as_ref(), found, uri, &wanted, context)?;
-        enroll::tell_of_yubikey(found, id, context)?;
+        enroll::tell_of_yubikey(found, id, context);
         Ok(id)
     });
     done.inspect_err(|_| {
@@ -306,7 +306,7 @@ fn report(
             text::table(&rows),
         ))?;
     }
-    enroll::tell_of_yubikey(&plan.found, config.token.recipient, context)?;
+    enroll::tell_of_yubikey(&plan.found, config.token.recipient, context);
     if backup.is_none() {
         report::warning(
             "this is the vault's only recipient: if this token is lost or breaks, everything in the vault is lost",

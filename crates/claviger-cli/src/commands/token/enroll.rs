@@ -14,13 +14,13 @@ use crate::{
     progress::Bar,
     report,
 };
-use claviger_gate::{Api, ApiError, RecipientInfo, RecipientState, Retire, RotateMaster};
+use claviger_gate::{Api, RecipientInfo, RecipientState, Retire, RotateMaster};
 use claviger_token::{
     KeyDescription, TokenError, Uri,
     piv::{PinPolicy, TouchPolicy, policies},
 };
 use claviger_types::{RecipientId, Scheme};
-use claviger_vault::{Anchor as _, VaultError, answer_challenge};
+use claviger_vault::{Anchor as _, answer_challenge};
 use serde_json::json;
 use std::{path::PathBuf, str::FromStr};
 
@@ -91,7 +91,7 @@ pub(super) fn enroll(args: &EnrollArgs, context: &Context) -> Result<(), CliErro
     let wanted = Wanted { piv, pin, ..args.scheme.map_or(Schemes::Pairs, Schemes::One).into() };
     let (id, done) = add(api.as_ref(), &found, &uri, &wanted, context)?;
     report(id, &done, context)?;
-    tell_of_yubikey(&found, id, context)?;
+    tell_of_yubikey(&found, id, context);
     offer_pair(api.as_ref())
 }
 
@@ -221,19 +221,16 @@ pub(crate) fn services(api: &dyn Api) -> Result<usize, CliError> {
 }
 
 /// What a YubiKey proves of its new key, and what is amiss with it.
-pub(crate) fn tell_of_yubikey(found: &Found, id: RecipientId, context: &Context) -> Result<(), CliError> {
+pub(crate) fn tell_of_yubikey(found: &Found, id: RecipientId, context: &Context) {
     let (info, proof) = match yubikey::inspect(found, id, context) {
         Ok(Some(known)) => known,
-        Ok(None) => return Ok(()),
-        Err(error @ CliError::Api(ApiError::Vault(VaultError::Token(TokenError::Refused { .. })))) => {
-            return Err(error);
-        }
-        // What was asked for is done.
+        Ok(None) => return,
+        // What was asked for is done; that nothing contradicts the key was seen before.
         Err(error) => {
             report::warning(&format!(
                 "what the YubiKey proves of its new key was not seen: {error}; later: claviger token info"
             ));
-            return Ok(());
+            return;
         }
     };
     let label = &found.token.label;
@@ -263,7 +260,6 @@ pub(crate) fn tell_of_yubikey(found: &Found, id: RecipientId, context: &Context)
             super::how_to_change_so(found)
         ));
     }
-    Ok(())
 }
 
 /// Makes the vault's secret key a key pair.

@@ -54,46 +54,60 @@ pub(super) struct InfoArgs {
     token: Option<String>,
 }
 
-impl InfoArgs {
-    /// The token, and what the configuration says of it.
-    fn find<'a>(&self, config: &'a Config, context: &Context) -> Result<(Found, &'a TokenConfig), CliError> {
-        let Some(uri) = &self.token else { return first_there(config, context) };
+/// A token that opens the vault: itself, what the configuration says of it, and a YubiKey's key.
+struct Described<'a> {
+    found: Found,
+    entry: &'a TokenConfig,
+    on_yubikey: Option<yubikey::Inspected>,
+}
+
+impl<'a> Described<'a> {
+    fn new(found: Found, entry: &'a TokenConfig, context: &Context) -> Result<Self, CliError> {
+        let on_yubikey = yubikey::inspect(&found, entry.recipient, context)?;
+        Ok(Self { found, entry, on_yubikey })
+    }
+
+    /// One that the configuration names.
+    fn named(uri: &str, config: &'a Config, context: &Context) -> Result<Self, CliError> {
         let found = modules::find(None, &args::token(uri)?, context)?;
         let mut entries = config.tokens();
         let is_it = |entry: &&TokenConfig| {
             entry.uri.parse::<Uri>().is_ok_and(|uri| modules::fits(&uri, &found.token))
         };
         match entries.find(is_it) {
-            Some(entry) => Ok((found, entry)),
+            Some(entry) => Self::new(found, entry, context),
             None => Err(CliError::usage(
                 format!("the configuration does not name token `{}`", text::plain(&found.token.label)),
                 "`claviger token list` shows any token; one is made to open the vault too with `claviger token enroll`",
             )),
         }
     }
-}
 
-/// The one that opens the vault when nothing else is said, as far as can be seen without its PIN.
-fn first_there<'a>(config: &'a Config, context: &Context) -> Result<(Found, &'a TokenConfig), CliError> {
-    let mut missed = Vec::new();
-    for entry in config.tokens() {
-        let uri: Uri = entry.uri.parse()?;
-        match modules::find(None, &uri, context) {
-            Ok(found) => {
-                for one in &missed {
-                    report::warning(&format!("{one}; shown is another that opens the vault"));
+    /// The one that opens the vault when nothing else is said, as far as can be seen without its PIN.
+    fn first_there(config: &'a Config, context: &Context) -> Result<Self, CliError> {
+        let mut missed = Vec::new();
+        for entry in config.tokens() {
+            let uri: Uri = entry.uri.parse()?;
+            match modules::find(None, &uri, context).and_then(|found| Self::new(found, entry, context)) {
+                Ok(described) => {
+                    for one in &missed {
+                        report::warning(&format!("{one}; shown is another that opens the vault"));
+                    }
+                    return Ok(described);
                 }
-                return Ok((found, entry));
+                Err(CliError::Api(error)) if open::is_absent(&error) => {
+                    missed.push(Missed::new(uri.of_token().to_string(), error));
+                }
+                Err(error) => return Err(error),
             }
-            Err(CliError::Api(error)) if open::is_absent(&error) => {
-                missed.push(Missed::new(uri.of_token().to_string(), error));
-            }
-            Err(error) => return Err(error),
         }
+        Err(CliError::none_opens(missed).unwrap_or_else(|| {
+            CliError::usage(
+                "the configuration names no token",
+                "enroll one: claviger token enroll --token URI",
+            )
+        }))
     }
-    Err(CliError::none_opens(missed).unwrap_or_else(|| {
-        CliError::usage("the configuration names no token", "enroll one: claviger token enroll --token URI")
-    }))
 }
 
 pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
@@ -132,8 +146,11 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
 }
 
 pub(super) fn info(args: &InfoArgs, context: &Context) -> Result<(), CliError> {
-    let (found, entry) = args.find(context.config()?, context)?;
-    let on_yubikey = yubikey::inspect(&found, entry.recipient, context)?;
+    let config = context.config()?;
+    let Described { found, entry, on_yubikey } = match &args.token {
+        Some(uri) => Described::named(uri, config, context)?,
+        None => Described::first_there(config, context)?,
+    };
     if context.json() {
         let mut shown = as_json(&found, &[]);
         if let Value::Object(members) = &mut shown {

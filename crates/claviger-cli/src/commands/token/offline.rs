@@ -152,7 +152,7 @@ pub(super) fn request(args: &RequestArgs, context: &Context) -> Result<(), CliEr
         profile: if policies(&key.profile).is_some() { key.profile } else { String::new() },
         signer,
     };
-    tell_of_yubikey(&found, key.recipient, context)?;
+    tell_of_yubikey(&found, key.recipient, context);
     print(&request)?;
     keys.keep();
     Ok(())

@@ -114,7 +114,7 @@ pub(crate) fn move_master(
         if !context.json() {
             output::print(&format!("recipient {new} is active\n{}", jobs::as_text(&enrolled)))?;
         }
-        tell_of_yubikey(&found, new, context)?;
+        tell_of_yubikey(&found, new, context);
         new
     };
     drop(api);

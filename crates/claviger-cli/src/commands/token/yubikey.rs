@@ -213,15 +213,33 @@ pub(crate) enum Proof {
     Unproven(String),
 }
 
+/// What a YubiKey says of a key, and who vouches for that.
+pub(crate) type Inspected = (PivKeyInfo, Proof);
+
 /// What is known of the vault's key on a YubiKey, and whether its maker vouches for that; nothing of any other token.
 pub(crate) fn inspect(
     found: &Found,
     recipient: RecipientId,
     context: &Context,
-) -> Result<Option<(PivKeyInfo, Proof)>, CliError> {
+) -> Result<Option<Inspected>, CliError> {
     let Some(info) = found.driver.piv_key(&found.token.uri, recipient)? else { return Ok(None) };
     let proof = prove(&info, found, recipient, context)?;
     Ok(Some((info, proof)))
+}
+
+/// Refuses a new key of which a YubiKey, in its maker's name, says something else than it shows. What else goes wrong with
+/// looking is said when the key is taken up.
+pub(crate) fn not_contradicted(
+    found: &Found,
+    recipient: RecipientId,
+    context: &Context,
+) -> Result<(), CliError> {
+    match inspect(found, recipient, context) {
+        Err(error @ CliError::Api(ApiError::Vault(VaultError::Token(TokenError::Refused { .. })))) => {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn prove(
