@@ -145,6 +145,7 @@ const fn class_of_token(error: &TokenError) -> ErrorClass {
         | TokenError::NewPinRefused { .. }
         | TokenError::PukIncorrect { .. }
         | TokenError::PukLocked
+        | TokenError::PinInDoubt { .. }
         | TokenError::ManagementKeyIncorrect
         | TokenError::ManagementKeyUnavailable { .. } => ErrorClass::Locked,
         TokenError::TokenAbsent { .. }
@@ -161,6 +162,7 @@ const fn class_of_token(error: &TokenError) -> ErrorClass {
         | TokenError::TokenBusy
         | TokenError::SlotOccupied { .. } => ErrorClass::Conflict,
         TokenError::CorruptWrappedKey => ErrorClass::Damaged,
+        TokenError::KeyStayed { error, .. } => class_of_token(error),
         _ => ErrorClass::Other,
     }
 }

@@ -152,9 +152,13 @@ impl Driver for PivDriver {
         }
         let summary = |(number, key): (u64, Plugged)| {
             let reader = key.reader.clone();
-            info::summary(&Card::of(key), &reader, number)
+            match info::summary(&Card::of(key), &reader, number) {
+                // It was pulled meanwhile, and the others are there.
+                Err(TokenError::TokenAbsent { .. }) => None,
+                summary => Some(summary),
+            }
         };
-        (0..).zip(keys).map(summary).collect()
+        (0..).zip(keys).filter_map(summary).collect()
     }
 
     fn generate(

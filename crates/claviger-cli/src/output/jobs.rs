@@ -158,7 +158,8 @@ pub(crate) fn warnings(report: &JobReport) -> Vec<String> {
     if report.job.destroys {
         for kept in still_there(report) {
             warnings.push(format!(
-                "the key of {} was not destroyed: its token was not here. When it is: claviger token retire {} --destroy",
+                "the key of {} was not destroyed: its token was not here, or does not show it to be this program's. When it is and \
+                 does: claviger token retire {} --destroy",
                 recipient_text(kept),
                 kept.id
             ));

@@ -134,6 +134,13 @@ fn with_card(error: &TokenError) -> &'static str {
         TokenError::CardFailed { .. } => {
             "pull it, put it back, and run this again; if it stays, `claviger token doctor` looks for the cause"
         }
+        TokenError::KeyStayed { .. } => {
+            "mend that and run this again. The key that stayed opens nothing and only takes up its slot; since firmware 5.7, ykman \
+             5.3 or later removes it: ykman piv keys delete SLOT"
+        }
+        TokenError::PinInDoubt { .. } => {
+            "give the new one first; `claviger token list` shows the tries that are left"
+        }
         TokenError::SlotOccupied { .. } => {
             "take a free one with --slot, or the key that is there with --existing; one that nobody needs is removed, \
              since firmware 5.7, by ykman 5.3 or later: ykman piv keys delete SLOT"

@@ -123,6 +123,13 @@ fn change(
     };
     match done {
         Ok(_) => Ok(()),
+        // It went away with the command: nobody knows how far it came.
+        Err(Failure::Token(TokenError::PinUnavailable { .. })) => Err(TokenError::PinInDoubt {
+            which: match (whose, which) {
+                (PinOwner::SecurityOfficer, PUK) => "PUK".into(),
+                _ => "PIN".into(),
+            },
+        }),
         Err(failure) => Err(match (login::refused(&failure), failure.status()) {
             (Some(TokenError::PinLocked), _) => locked(whose),
             (Some(TokenError::PinIncorrect { tries_left }), _) => wrong(whose, tries_left),

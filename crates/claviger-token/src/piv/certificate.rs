@@ -82,9 +82,9 @@ pub(super) fn is_own(object: &[u8], key: &EcPoint) -> bool {
     subject(object).is_some_and(|subject| names.contains(&subject)) && point(object).as_ref() == Some(key)
 }
 
-/// Whether the certificate is one of this program's, for whichever key.
-pub(super) fn says_own(object: &[u8]) -> bool {
-    point(object).is_some_and(|key| is_own(object, &key) || is_unused(object, &key))
+/// The key, whichever it is, that the certificate is this program's for.
+pub(super) fn owned(object: &[u8]) -> Option<EcPoint> {
+    point(object).filter(|key| is_own(object, key) || is_unused(object, key))
 }
 
 fn subject(object: &[u8]) -> Option<String> {

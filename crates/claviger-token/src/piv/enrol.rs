@@ -4,7 +4,7 @@
 //! back, used, and attacked, and only then gets its certificate; whatever fails, it is destroyed again.
 
 use super::{
-    card::{Again, Card},
+    card::{self, Again, Card},
     certificate, destroy,
     fault::Failure,
     find::{self, Content, Occupied},
@@ -101,11 +101,25 @@ pub(super) fn make(
     })();
     match made {
         Ok(report) => Ok((token, report)),
-        Err(error) => {
-            // What failed matters more than a key that stays, which is useless by itself.
-            let _ = destroy::just_made(card, &management, home, &point);
-            Err(error)
-        }
+        Err(error) => Err(undone(card, &management, home, &point, error)),
+    }
+}
+
+/// Takes a key out again that came to nothing; where that fails too, its owner has to know of it.
+fn undone(
+    card: &Card,
+    management: &ManagementKey,
+    home: Home,
+    point: &EcPoint,
+    error: TokenError,
+) -> TokenError {
+    if destroy::just_made(card, management, home, point).is_ok() {
+        return error;
+    }
+    TokenError::KeyStayed {
+        token: card::label(card.serial),
+        slot: home.slot.to_string(),
+        error: Box::new(error),
     }
 }
 
@@ -129,10 +143,7 @@ pub(super) fn make_signer(beside: &Key, entropy: &dyn Entropy) -> Result<Key, To
     })();
     match made {
         Ok(()) => Ok(key),
-        Err(failure) => {
-            let _ = destroy::just_made(card, &management, home, &point);
-            Err(failure.into())
-        }
+        Err(failure) => Err(undone(card, &management, home, &point, failure.into())),
     }
 }
 
@@ -208,7 +219,7 @@ fn last_free(card: &Card) -> Result<Option<Slot>, TokenError> {
 fn is_free(session: &mut Session<'_>, firmware: Firmware, slot: Slot) -> Result<bool, Failure> {
     let certificate = session.object(slot.certificate())?;
     Ok(match find::look(session, firmware, slot, None)? {
-        Content::Nothing => certificate.is_none_or(|object| certificate::says_own(&object)),
+        Content::Nothing => certificate.is_none_or(|object| certificate::owned(&object).is_some()),
         Content::Unusable => false,
         Content::Key(key) => certificate.is_some_and(|object| certificate::is_unused(&object, &key.point)),
     })

@@ -2,6 +2,7 @@
 
 use super::{
     admin,
+    apdu::Status,
     card::{self, Again, Card},
     fault::Failure,
     find::{self, Content, MANUFACTURER, MODEL},
@@ -87,12 +88,15 @@ pub(super) fn summary(card: &Card, reader: &str, number: u64) -> Result<TokenSum
     })
 }
 
-/// What is known of the PUK; nothing of an older card's.
+/// What is known of the PUK; nothing of an older card's, or where there is none.
 pub(super) fn puk(card: &Card) -> Result<Option<PinMetadata>, TokenError> {
     if card.firmware < Firmware::METADATA {
         return Ok(None);
     }
-    Ok(card.transact(Again::Yes, |session| session.pin_metadata(PUK)).map(Some)?)
+    match card.transact(Again::Yes, |session| session.pin_metadata(PUK)) {
+        Err(failure) if matches!(failure.status(), Some(Status::NO_KEY)) => Ok(None),
+        puk => Ok(Some(puk?)),
+    }
 }
 
 /// What there is to know of the key that is this recipient, on the card that the URI means.

@@ -1,6 +1,6 @@
 //! Signing keys in retired slots: with the PIN once, and without a touch, because a log is signed while nobody is there.
 
-use super::{destroy, enrol, fault::Failure, key::Key};
+use super::{card, destroy, enrol, fault::Failure, key::Key};
 use crate::{Signer, TokenError, software};
 use claviger_types::{Digest, EcPoint, SignerId};
 use p256::ecdsa::Signature;
@@ -22,10 +22,14 @@ pub(super) fn generate(beside: &Key, entropy: &dyn claviger_types::Entropy) -> R
     // What a first signature shows is worth more than what the card says.
     match signer.sign(&Digest::of(b"claviger/token/self-test")) {
         Ok(_) => Ok(signer),
-        Err(error) => {
-            let _ = signer.destroy_key();
-            Err(error)
-        }
+        Err(error) => Err(match signer.destroy_key() {
+            Ok(()) => error,
+            Err(_) => TokenError::KeyStayed {
+                token: card::label(signer.key.card.serial),
+                slot: signer.key.home().slot.to_string(),
+                error: Box::new(error),
+            },
+        }),
     }
 }
 
