@@ -219,7 +219,12 @@ fn last_free(card: &Card) -> Result<Option<Slot>, TokenError> {
 fn is_free(session: &mut Session<'_>, firmware: Firmware, slot: Slot) -> Result<bool, Failure> {
     let certificate = session.object(slot.certificate())?;
     Ok(match find::look(session, firmware, slot, None)? {
-        Content::Nothing => certificate.is_none_or(|object| certificate::owned(&object).is_some()),
+        Content::Nothing => match certificate.map(|object| certificate::owned(&object)) {
+            None => true,
+            Some(None) => false,
+            // Where its key was moved to another slot, it alone says whose that is.
+            Some(Some(key)) => find::slot_of(session, firmware, None, &|point| *point == key)?.is_none(),
+        },
         Content::Unusable => false,
         Content::Key(key) => certificate.is_some_and(|object| certificate::is_unused(&object, &key.point)),
     })

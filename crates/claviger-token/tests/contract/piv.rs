@@ -108,6 +108,7 @@ contract! { yubikey = YubiKey {
     service: piv::loss::the_service_stops_and_starts;
     another_key: piv::loss::another_key_in_its_slot;
     moved: piv::loss::it_is_found_where_it_was_moved;
+    moved_stays_known: piv::loss::a_moved_key_stays_known;
     logins_of_others: piv::others::nobody_loses_a_login;
     other_application: piv::others::another_application_is_put_back;
     held: piv::others::one_that_has_it_alone_is_named;

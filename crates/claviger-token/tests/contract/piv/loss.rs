@@ -162,3 +162,18 @@ pub(crate) fn it_is_found_where_it_was_moved(lab: &Lab<'_>) {
         hands.put_certificate(0x9d, &[]);
     }
 }
+
+/// The certificate that stays where a key was moved from is what says whose the key is: no other key is made there.
+pub(crate) fn a_moved_key_stays_known(lab: &Lab<'_>) {
+    let spec = KeySpec { firmware: Some("5.7.1"), management: Some("3des"), ..KeySpec::default() };
+    let person = Person::new();
+    let (lab, yubikey) = with_key(lab, &spec, &person);
+    let moved = kek(&lab, Some("9d"), "once", "never");
+    Hands::on(&yubikey).move_key(0x9d, 0x95);
+    let next = kek(&lab, None, "once", "never");
+    assert_eq!(next.describe().key_label, "slot 82");
+    moved.destroy_key().unwrap();
+    // With the key gone, its certificate is in nobody's way.
+    let last = kek(&lab, None, "once", "never");
+    assert_eq!(last.describe().key_label, "slot 9d");
+}
