@@ -64,22 +64,29 @@ impl Daemon {
 
     /// Waits until it is ready.
     pub(crate) fn wait_until(&mut self, ready: impl FnMut() -> bool) {
-        assert!(self.is_ready_within(PATIENCE, ready), "{} is not ready after {PATIENCE:?}", self.name);
+        self.ready_within(PATIENCE, ready).unwrap_or_else(|why| panic!("{why}"));
     }
 
-    /// Whether it became ready in this time.
-    pub(crate) fn is_ready_within(&mut self, patience: Duration, mut ready: impl FnMut() -> bool) -> bool {
+    /// Waits so long; or says why it is not ready then.
+    pub(crate) fn ready_within(
+        &mut self,
+        patience: Duration,
+        mut ready: impl FnMut() -> bool,
+    ) -> Result<(), String> {
         let deadline = Instant::now() + patience;
         while !ready() {
             if let Ok(Some(status)) = self.child.try_wait() {
-                panic!("{} ended at once ({status}); is it installed? {}", self.name, self.install);
+                return Err(format!(
+                    "{} ended at once ({status}); is it installed? {}",
+                    self.name, self.install
+                ));
             }
             if Instant::now() >= deadline {
-                return false;
+                return Err(format!("{} is not ready after {patience:?}", self.name));
             }
             thread::sleep(PAUSE);
         }
-        true
+        Ok(())
     }
 }
 
@@ -89,8 +96,9 @@ fn listens(path: &Path) -> bool {
     /// `__SO_ACCEPTCON` in the fourth column (proc(5)).
     const ACCEPTS: &str = "00010000";
     const SOCKETS: &str = "/proc/net/unix";
-    let sockets = fs::read_to_string(SOCKETS).unwrap_or_else(|error| panic!("{SOCKETS}: {error}"));
-    sockets.lines().any(|line| {
+    let sockets = fs::read(SOCKETS).unwrap_or_else(|error| panic!("{SOCKETS}: {error}"));
+    // Others may call theirs whatever they like.
+    String::from_utf8_lossy(&sockets).lines().any(|line| {
         let mut columns = line.split_ascii_whitespace().skip(3);
         columns.next() == Some(ACCEPTS) && columns.nth(3).is_some_and(|end| Path::new(end) == path)
     })

@@ -18,7 +18,7 @@ const INSTALL: &str = "apt-get install -y swtpm libtpm2-pkcs11-1 tpm2-abrmd libt
 const MANAGER: &str = "/usr/sbin/tpm2-abrmd";
 
 /// How often and how long its start is tried.
-const ATTEMPTS: u32 = 4;
+const ATTEMPTS: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) fn module() -> PathBuf {
@@ -48,15 +48,14 @@ pub(crate) fn start(home: &Path) -> Vec<Daemon> {
 
 /// The TPM and its resource manager alone: what ends and begins when a machine's are started again.
 pub(crate) fn start_tpm(home: &Path) -> Vec<Daemon> {
-    // One that finds its TPM or its bus not there yet does not always end: of such failed starts one in five hangs, since
-    // it leaves its main loop before it has entered it. Both are waited for below; should one hang yet, another is
-    // started.
-    (0..ATTEMPTS)
-        .find_map(|_| try_start_tpm(home))
-        .unwrap_or_else(|| panic!("{MANAGER} was not ready {ATTEMPTS} times"))
+    // A manager that finds its TPM or its bus not there yet ends; or it hangs, as one in five does, since it leaves its main
+    // loop before it has entered it. Both are waited for below; should one fail nevertheless, another is started.
+    let mut tried = (0..ATTEMPTS).map(|_| try_start_tpm(home));
+    let last = tried.find(Result::is_ok).unwrap_or_else(|| try_start_tpm(home));
+    last.unwrap_or_else(|why| panic!("{ATTEMPTS} times and once more: {why}"))
 }
 
-fn try_start_tpm(home: &Path) -> Option<Vec<Daemon>> {
+fn try_start_tpm(home: &Path) -> Result<Vec<Daemon>, String> {
     let socket = home.join("tpm");
     // The module's library looks for the control socket beside the other, under this name.
     let control = home.join("tpm.ctrl");
@@ -84,7 +83,7 @@ fn try_start_tpm(home: &Path) -> Option<Vec<Daemon>> {
             .envs(env(home)),
         INSTALL,
     );
-    let ready = manager.is_ready_within(PATIENCE, || {
+    let ready = manager.ready_within(PATIENCE, || {
         Command::new("dbus-send")
             .arg(format!("--bus=unix:path={}", bus(home).display()))
             .args(["--print-reply=literal", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"])
@@ -94,7 +93,7 @@ fn try_start_tpm(home: &Path) -> Option<Vec<Daemon>> {
     });
     // The manager comes first, so that it is dropped first.
     let daemons = vec![manager, swtpm];
-    ready.then_some(daemons)
+    ready.map(|()| daemons)
 }
 
 fn bus(home: &Path) -> PathBuf {
