@@ -190,7 +190,9 @@ pub enum TokenError {
         free: Vec<String>,
     },
     /// A key was made, came to nothing, and could not be taken out again.
-    #[error("{error}; the key that was made in slot {slot} of `{token}` stayed there")]
+    #[error(
+        "{error}; the key that was made in slot {slot} of `{token}` stayed there: it opens nothing, and takes up the slot"
+    )]
     KeyStayed {
         /// The token.
         token: String,

@@ -120,8 +120,8 @@ fn with_card(error: &TokenError) -> &'static str {
              owner knows; its maker's tool removes it"
         }
         TokenError::FirmwareTooOld { .. } => {
-            "make the key with its maker's tool, and a certificate beside it, and take it: claviger token enroll --yubikey --slot \
-             9d --existing"
+            "make the key with its maker's tool, and a certificate beside it (ykman piv keys generate, ykman piv certificates \
+             generate), and take it with --slot 9d --existing, by `claviger init` or `claviger token enroll`"
         }
         TokenError::CardHeld { .. } => {
             "end that program, or have it share the card, and run this again; nothing was ended by this one"
@@ -134,10 +134,7 @@ fn with_card(error: &TokenError) -> &'static str {
         TokenError::CardFailed { .. } => {
             "pull it, put it back, and run this again; if it stays, `claviger token doctor` looks for the cause"
         }
-        TokenError::KeyStayed { .. } => {
-            "mend that and run this again. The key that stayed opens nothing and only takes up its slot; since firmware 5.7, ykman \
-             5.3 or later removes it: ykman piv keys delete SLOT"
-        }
+        TokenError::KeyStayed { error, .. } => help(error),
         TokenError::PinInDoubt { .. } => {
             "give the new one first; `claviger token list` shows the tries that are left"
         }

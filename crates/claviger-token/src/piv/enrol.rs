@@ -254,6 +254,12 @@ fn take(
             ));
         }
         Content::Nothing => return Err(unusable("it is empty")),
+        Content::Unusable if card.firmware < Firmware::METADATA => {
+            return Err(unusable(
+                "its key is not one on P-256, or has no certificate, without which this firmware shows none (ykman piv \
+                 certificates generate makes one)",
+            ));
+        }
         Content::Unusable => {
             return Err(unusable("its key is not one on P-256, or does not show its public half"));
         }
