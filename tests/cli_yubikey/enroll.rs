@@ -331,7 +331,11 @@ fn a_backup_that_was_reset_gets_another_key() {
     assert!(said(&told).contains("`pkcs11:serial=22222222?module-name=piv` has its key"), "{}", told.text());
     let done = world.run(["token", "enroll", "--token", &uri(&world, &backup)]).ok();
     assert!(said(&done).contains("is not on `YubiKey PIV #22222222` any more"), "{}", done.stderr);
-    let new = world.recipients("active").into_iter().find(|id| !lost.contains(id)).unwrap();
+    let active = world.recipients("active");
+    let again = world.run(["token", "enroll", "--token", &uri(&world, &backup)]).ok();
+    assert!(said(&again).contains("opens the vault already, and got no second key"), "{}", again.stderr);
+    assert_eq!(world.recipients("active"), active);
+    let new = active.into_iter().find(|id| !lost.contains(id)).unwrap();
     let old = lost.iter().find(|id| done.stderr.contains(id.as_str())).unwrap();
     assert!(done.stderr.contains(&format!("claviger token retire {old}")), "{}", done.stderr);
     world.line(&format!("token retire {old} --yes")).ok();
@@ -358,4 +362,16 @@ fn a_destroyed_key_leaves_no_signer() {
     // So its slots are used again.
     world.run(["token", "enroll", "--token", &uri(&world, &backup)]).ok();
     assert_eq!(card::slots(&world, &backup).len(), 2);
+    // An attempt that was cut short between the two is finished by the next.
+    let config = std::fs::read(world.config()).unwrap();
+    let retire = format!("token retire {} --destroy --yes", of_backup());
+    backup.inject(MAKE, At::Nth(2), CardAction::Status(0x6f00));
+    let done = world.line(&retire).ok();
+    backup.clear();
+    assert!(said(&done).contains("stays on the token"), "{}", done.stderr);
+    assert!(card::ykman(&world, &backup, &["info"]).contains("claviger sign"));
+    std::fs::write(world.config(), config).unwrap();
+    let done = world.line(&retire).ok();
+    assert!(said(&done).contains("is destroyed already"), "{}", done.stderr);
+    assert!(!card::ykman(&world, &backup, &["info"]).contains("claviger sign"));
 }

@@ -150,6 +150,28 @@ fn a_restored_vault_costs_the_other_card_no_try() {
     }
 }
 
+/// A URI that any card fits is no reason to try its PIN on one that has another entry's key.
+#[test]
+fn a_card_that_has_its_own_entry_is_not_tried_with_anothers_pin() {
+    let (world, [first, second]) = with_a_pin_each();
+    world.edit_config(|text| text.replacen("pkcs11:serial=11111111?", "pkcs11:?", 1));
+    first.remove();
+    let outcome = world.line("get svc").ok();
+    assert_eq!(outcome.text(), VALUE);
+    assert!(outcome.stderr.contains("going on with `pkcs11:serial=22222222"), "{}", outcome.stderr);
+    assert_eq!(card::tries(&world, &second), 3);
+}
+
+/// Nor is it before it is clear who is meant to be retired.
+#[test]
+fn nobody_is_retired_by_no_name() {
+    let (world, [_, second]) = with_a_pin_each();
+    let pin = world.file("pin", PIN);
+    let nobody = ["token", "retire", "", "--yes", "--pin-fd", "3"];
+    silent(&world.run(nobody).descriptors(&[&pin]).fails(2, &["the vault has no recipient ``"]));
+    assert_eq!(card::tries(&world, &second), 3);
+}
+
 /// A key that is looked for may turn up on another card than the one that was named, and whose PIN was given.
 #[test]
 fn an_answer_by_another_card_costs_it_no_try() {

@@ -183,7 +183,7 @@ pub(crate) fn token_of(
             report::warning(&format!("{why}; going on with `{}`", uri.of_token()));
         }
         let open = |entry: &TokenConfig| open_entry_as(entry, whose, context);
-        let outcome = open(entry).or_else(|error| successor(entry, &open, store, error, context));
+        let outcome = open(entry).or_else(|error| successor(entry, config, &open, store, error, context));
         whose = PinOf::AStandIn;
         match outcome {
             Ok(opened) if !has_a_key(&opened, &named) => {
@@ -199,7 +199,13 @@ pub(crate) fn token_of(
                 why = Some(this.to_string());
                 missed.push(this);
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                // The error itself cannot say it, and there is more than one that it may be.
+                if !config.backup_tokens.is_empty() && is_a_wrong_pin(&error) {
+                    report::note(&format!("that PIN was tried on `{}`", uri.of_token()));
+                }
+                return Err(error);
+            }
         }
     }
     if let Some(opened) = retired {
@@ -235,6 +241,15 @@ pub(crate) const fn is_absent(error: &ApiError) -> bool {
     )
 }
 
+const fn is_a_wrong_pin(error: &CliError) -> bool {
+    matches!(
+        error,
+        CliError::Api(ApiError::Vault(claviger_vault::VaultError::Token(
+            TokenError::PinIncorrect { .. } | TokenError::PinLocked
+        )))
+    )
+}
+
 /// Whether the token is there and the key is not.
 pub(crate) fn is_key_missing(error: &CliError) -> bool {
     matches!(
@@ -245,6 +260,7 @@ pub(crate) fn is_key_missing(error: &CliError) -> bool {
 
 fn successor(
     entry: &TokenConfig,
+    config: &Config,
     open: &dyn Fn(&TokenConfig) -> Result<Opened, CliError>,
     store: &dyn Store,
     error: CliError,
@@ -255,6 +271,10 @@ fn successor(
     }
     // Only a hint: whether it is a recipient is shown by the vault key that it opens, which is pinned.
     for (recipient, scheme) in Vault::recipients_in(store)? {
+        // Another entry's key is on its own token, which may fit this one's URI: by that entry it has its own PIN.
+        if recipient != entry.recipient && config.tokens().any(|other| other.recipient == recipient) {
+            continue;
+        }
         let uri: Uri = entry.uri.parse()?;
         if let Some(way) = Way::of(&uri)
             && is_elsewhere(context.driver(&way)?.as_ref(), &way, &uri, recipient)

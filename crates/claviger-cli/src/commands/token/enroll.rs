@@ -122,12 +122,11 @@ fn report(id: RecipientId, done: &claviger_gate::JobReport, context: &Context) -
 /// Two keys on one token are lost together, so a second one helps nobody. Where an earlier attempt was cut short, its work
 /// is finished instead.
 fn already(api: &dyn Api, found: &Found, context: &Context) -> Result<bool, CliError> {
-    let present = api.status()?.recipients.into_iter();
-    let Some(info) =
-        present.into_iter().find(|info| info.state == RecipientState::Active && is_on(info, found))
-    else {
-        return Ok(false);
-    };
+    let mut present = api.status()?.recipients;
+    present.retain(|info| info.state == RecipientState::Active && is_on(info, found));
+    // One that works counts, whatever was lost before it.
+    present.sort_by_key(|info| has_lost_it(info, found));
+    let Some(info) = present.into_iter().next() else { return Ok(false) };
     if has_lost_it(&info, found) {
         report::warning(&format!(
             "the key of the recipient {} is not on `{}` any more, as after a reset; it gets another one. Then: claviger token retire {}",

@@ -24,6 +24,8 @@ Examples:
 Unless its key is destroyed and read back as absent, whoever has the token and an old copy of the store has the old keys: so the \
 vault key and every data key are replaced, and everything is sealed anew. An id may be cut short.
 
+The vault is opened by another token than the one that goes, and --pin-fd gives the PIN of that.
+
 A YubiKey's management key, for --destroy: --management-key-fd 3 3<key, or it is asked for.";
 
 /// List who is, was or will be a recipient
@@ -74,8 +76,16 @@ fn row(info: &RecipientInfo) -> Vec<String> {
 pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliError> {
     let config = context.config()?;
     context.config_file()?.check_writable()?;
+    let wanted = args.recipient.to_lowercase();
+    let names = |entry: &&TokenConfig| entry.recipient.to_string().starts_with(&wanted);
+    // Before any token is opened, and a PIN spent.
+    match config.tokens().filter(names).count() {
+        _ if wanted.is_empty() => return Err(unknown(&args.recipient)),
+        0 | 1 => {}
+        _ => return Err(ambiguous(&args.recipient)),
+    }
     // By another token, where this host's first one is the one that goes.
-    let names_first = config.token.recipient.to_string().starts_with(&args.recipient.to_lowercase());
+    let names_first = names(&&config.token);
     let api =
         if names_first { context.open_without(config.token.recipient)? } else { context.open_as_owner()? };
     let recipients = api.status()?.recipients;
@@ -83,13 +93,16 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
     if !args.yes {
         confirm(&recipient)?;
     }
-    let worse = args.destroy || (args.compromised && recipient.state == RecipientState::Deactivated);
-    if recipient.state == RecipientState::Destroyed || (gone(&recipient) && !worse) {
-        return retired_before(&recipient, context);
-    }
     // A PIN that was given in passing was for the token by which the vault is open.
     let open_by = |info: &RecipientInfo| info.local && info.token_serial == recipient.token_serial;
     let whose = if recipients.iter().any(open_by) { PinOf::TheTokenMeant } else { PinOf::AStandIn };
+    let worse = args.destroy || (args.compromised && recipient.state == RecipientState::Deactivated);
+    if recipient.state == RecipientState::Destroyed || (gone(&recipient) && !worse) {
+        if args.destroy {
+            destroy_signer(recipient.id, whose, context)?;
+        }
+        return retired_before(&recipient, context);
+    }
     let key = if args.destroy { to_be_destroyed(&recipient, whose, context)? } else { KeyFate::Kept };
     let how = Retire { compromised: args.compromised, key };
     let bar = Bar::new();
@@ -127,7 +140,7 @@ pub(super) fn warn_of_a_lone_one(api: &dyn Api) -> Result<(), CliError> {
     Ok(())
 }
 
-/// All that an attempt which was cut short can have left is the name in the configuration.
+/// All that an attempt which was cut short can have left is the name in the configuration, and the signer.
 fn retired_before(recipient: &RecipientInfo, context: &Context) -> Result<(), CliError> {
     forget(recipient.id, context)?;
     report::note(&format!(
@@ -150,15 +163,23 @@ pub(super) fn named(text: &str, recipients: &[RecipientInfo]) -> Result<Recipien
         recipients.iter().filter(|info| !wanted.is_empty() && info.id.to_string().starts_with(&wanted));
     match (fitting.next(), fitting.next()) {
         (Some(one), None) => Ok(one.clone()),
-        (None, _) => Err(CliError::usage(
-            format!("the vault has no recipient {text}"),
-            "`claviger token recipients` lists them",
-        )),
-        (Some(_), Some(_)) => Err(CliError::usage(
-            format!("{text} is the beginning of more than one recipient's id"),
-            "give more of it; `claviger token recipients` lists them",
-        )),
+        (None, _) => Err(unknown(text)),
+        (Some(_), Some(_)) => Err(ambiguous(text)),
     }
+}
+
+fn unknown(text: &str) -> CliError {
+    CliError::usage(
+        format!("the vault has no recipient `{}`", text::plain(text)),
+        "`claviger token recipients` lists them",
+    )
+}
+
+fn ambiguous(text: &str) -> CliError {
+    CliError::usage(
+        format!("{} is the beginning of more than one recipient's id", text::plain(text)),
+        "give more of it; `claviger token recipients` lists them",
+    )
 }
 
 fn confirm(recipient: &RecipientInfo) -> Result<(), CliError> {
@@ -224,7 +245,9 @@ fn destroy_signer(recipient: RecipientId, whose: PinOf, context: &Context) -> Re
         Err(error) if open::is_key_missing(&error) => {}
         // What was asked for is done.
         Err(error) => {
-            report::warning(&format!("the signer {id}, made beside that key, stays on the token: {error}"));
+            report::warning(&format!(
+                "the signer {id}, made beside that key, stays on the token: {error}. It opens nothing; the token's own tool removes it"
+            ));
         }
     }
     Ok(())
