@@ -202,6 +202,7 @@ fn doctor_is_content_with_a_sound_vault() {
     let states: Vec<_> = report["checks"].as_array().unwrap().iter().map(|check| &check["state"]).collect();
     assert!(states.len() >= 12, "{report:#}");
     assert!(states.iter().all(|state| **state != "FAIL"), "{report:#}");
+    assert!(world.line("doctor").ok().text().contains("one token alone opens this vault"));
 }
 
 #[test]

@@ -135,5 +135,23 @@ pub(super) fn vault(checks: &mut Checks, config: &Config, token: open::Opened, c
     let opened = open::parts(config, token, context).and_then(|parts| Ok(Vault::open(parts)?));
     if let Some(head) = checks.need("vault", opened.and_then(|vault| Ok(vault.head()?))) {
         checks.ok("vault", format!("opens, epoch {}", head.epoch));
+        recipients(checks, config);
+    }
+}
+
+/// Of a vault that opens: whether more than one token does that.
+fn recipients(checks: &mut Checks, config: &Config) {
+    const NAME: &str = "recipients";
+    let named = claviger_store::open_url(&config.store)
+        .map_err(CliError::from)
+        .and_then(|store| Ok(Vault::recipients_in(store.as_ref())?));
+    match checks.need(NAME, named).map(|named| named.len()) {
+        Some(0 | 1) => checks.warn(
+            NAME,
+            "one token alone opens this vault: if it is lost or breaks, everything is lost",
+            "claviger token enroll --token URI",
+        ),
+        Some(several) => checks.ok(NAME, format!("{several} tokens open this vault, each by itself")),
+        None => {}
     }
 }

@@ -125,7 +125,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
                 found.extend(tokens);
             }
             Err(error) if args.module.is_some() => return Err(error),
-            Err(error) => report::warning(&format!("{error}; claviger token doctor says why")),
+            Err(error) => report::warning(&format!("{way}: {error}; claviger token doctor says why")),
         }
     }
     let found = modules::once(found);
@@ -169,7 +169,13 @@ pub(super) fn info(args: &InfoArgs, context: &Context) -> Result<(), CliError> {
     }
     rows.push(("uri", text::plain(&entry.uri)));
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect();
-    output::print(&format!("{}\nThe vault's master key on it:\n{}", as_text(&found, &[]), text::table(&rows)))
+    // Elsewhere whether the key is there shows only after a login.
+    let where_from = if on_yubikey.is_some() { "on it" } else { "on it, by the configuration" };
+    output::print(&format!(
+        "{}\nThe vault's master key {where_from}:\n{}",
+        as_text(&found, &[]),
+        text::table(&rows)
+    ))
 }
 
 const fn tries(tries: PinTries) -> &'static str {
