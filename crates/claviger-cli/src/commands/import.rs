@@ -7,6 +7,7 @@ use crate::{
     error::CliError,
     output::{self, Unbuffered, text},
     progress::Bar,
+    report,
 };
 use after::After;
 use claviger_gate::{ImportEntry, ImportOptions, ImportReport};
@@ -88,8 +89,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CliError> {
     let options = ImportOptions { overwrite: args.overwrite, dry_run: args.dry_run };
     let api = context.open()?;
     let bar = Bar::new();
-    let report = api.import(entries, options, &bar)?;
+    let imported = api.import(entries, options, &bar);
     drop(bar);
+    let report = imported.inspect_err(|_| {
+        if !args.dry_run {
+            report::note(
+                "the old file is as it was; the same command goes on, and passes over what is in the vault already",
+            );
+        }
+    })?;
 
     let refused = !report.differing.is_empty();
     let after = if refused || args.dry_run { None } else { args.after.apply(&args.file)? };
