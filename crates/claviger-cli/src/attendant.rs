@@ -68,4 +68,12 @@ impl Attendant for Beside {
         keys.insert(token.serial.clone(), SecretBytes::copy_of(key.expose()));
         Ok(key)
     }
+
+    fn stayed(&self, token: &TokenName, slot: &str) {
+        report::warning(&format!(
+            "the key that was made in slot {} of {} stayed there: it opens nothing, and takes up the slot",
+            plain(slot),
+            plain(&token.label)
+        ));
+    }
 }

@@ -162,7 +162,6 @@ const fn class_of_token(error: &TokenError) -> ErrorClass {
         | TokenError::TokenBusy
         | TokenError::SlotOccupied { .. } => ErrorClass::Conflict,
         TokenError::CorruptWrappedKey => ErrorClass::Damaged,
-        TokenError::KeyStayed { error, .. } => class_of_token(error),
         _ => ErrorClass::Other,
     }
 }

@@ -21,6 +21,9 @@ pub trait Attendant: Send + Sync {
     /// The key by which a card lets keys be made on it, as its owner wrote it down: hexadecimal digits.
     /// [`TokenError::ManagementKeyUnavailable`] where there is none to be had.
     fn management_key(&self, token: &TokenName) -> Result<SecretBytes, TokenError>;
+
+    /// A key that was made, came to nothing, and could not be taken out again, is in this slot still.
+    fn stayed(&self, token: &TokenName, slot: &str);
 }
 
 /// Nobody is there.
@@ -33,4 +36,6 @@ impl Attendant for Nobody {
     fn management_key(&self, _: &TokenName) -> Result<SecretBytes, TokenError> {
         Err(TokenError::ManagementKeyUnavailable { reason: "nobody was named who has it".to_owned() })
     }
+
+    fn stayed(&self, _: &TokenName, _: &str) {}
 }

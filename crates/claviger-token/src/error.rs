@@ -189,24 +189,6 @@ pub enum TokenError {
         /// Slots that are free.
         free: Vec<String>,
     },
-    /// A key was made, came to nothing, and could not be taken out again.
-    #[error(
-        "{error}; the key that was made in slot {slot} of `{token}` stayed there: it opens nothing, and takes up the slot"
-    )]
-    KeyStayed {
-        /// The token.
-        token: String,
-        /// The slot.
-        slot: String,
-        /// Why it came to nothing.
-        error: Box<TokenError>,
-    },
-    /// A PIN was being changed when the token was lost.
-    #[error("the card went away while its {which} was changed: it has the new one, or still the old one")]
-    PinInDoubt {
-        /// What its owner calls it.
-        which: Cow<'static, str>,
-    },
     /// The slot has no key that could be taken as it is.
     #[error("slot {slot} has no key that can be the vault's: {reason}")]
     SlotUnusable {
@@ -265,6 +247,12 @@ pub enum TokenError {
     /// The random source failed.
     #[error(transparent)]
     Entropy(#[from] claviger_types::EntropyError),
+    /// A PIN was being changed when the token was lost.
+    #[error("the card went away while its {which} was changed: it has the new one, or still the old one")]
+    PinInDoubt {
+        /// What its owner calls it.
+        which: Cow<'static, str>,
+    },
 }
 
 fn tries_text(tries_left: Option<u8>) -> String {

@@ -134,7 +134,6 @@ fn with_card(error: &TokenError) -> &'static str {
         TokenError::CardFailed { .. } => {
             "pull it, put it back, and run this again; if it stays, `claviger token doctor` looks for the cause"
         }
-        TokenError::KeyStayed { error, .. } => help(error),
         TokenError::PinInDoubt { .. } => {
             "give the new one first; `claviger token list` shows the tries that are left"
         }

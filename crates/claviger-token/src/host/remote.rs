@@ -120,6 +120,11 @@ fn exchange(
                 questions += 1;
                 exchange.answering(|| asker.attendant.touch(&token));
             }
+            Told::Stayed { token, slot } => {
+                let asker = asker.filter(|_| questions < MOST_QUESTIONS).ok_or(Closed::Nonsense)?;
+                questions += 1;
+                asker.attendant.stayed(&token, &slot);
+            }
             told => return Ok(told),
         }
     }

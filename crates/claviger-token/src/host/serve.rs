@@ -210,4 +210,8 @@ impl Attendant for Parent {
         let nobody = || Err(TokenError::ManagementKeyUnavailable { reason: NOBODY.to_owned() });
         self.ask(Told::ManagementKeyWanted(token.clone())).unwrap_or_else(nobody)
     }
+
+    fn stayed(&self, token: &TokenName, slot: &str) {
+        let _ = self.0.write(DOING.get(), Told::Stayed { token: token.clone(), slot: slot.to_owned() });
+    }
 }

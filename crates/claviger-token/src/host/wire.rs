@@ -172,6 +172,11 @@ pub(super) enum Told {
     Values(Vec<Bytes>),
     #[cfg(feature = "piv")]
     PivKey(Option<Box<crate::piv::PivKeyInfo>>),
+    /// Before the reply: a key stayed in this slot. Without an answer.
+    Stayed {
+        token: TokenName,
+        slot: String,
+    },
 }
 
 /// Bytes that are nobody's secret.

@@ -4,7 +4,7 @@
 //! back, used, and attacked, and only then gets its certificate; whatever fails, it is destroyed again.
 
 use super::{
-    card::{self, Again, Card},
+    card::{Again, Card},
     certificate, destroy,
     fault::Failure,
     find::{self, Content, Occupied},
@@ -101,25 +101,17 @@ pub(super) fn make(
     })();
     match made {
         Ok(report) => Ok((token, report)),
-        Err(error) => Err(undone(card, &management, home, &point, error)),
+        Err(error) => {
+            undo(beside, &management, home, &point);
+            Err(error)
+        }
     }
 }
 
 /// Takes a key out again that came to nothing; where that fails too, its owner has to know of it.
-fn undone(
-    card: &Card,
-    management: &ManagementKey,
-    home: Home,
-    point: &EcPoint,
-    error: TokenError,
-) -> TokenError {
-    if destroy::just_made(card, management, home, point).is_ok() {
-        return error;
-    }
-    TokenError::KeyStayed {
-        token: card::label(card.serial),
-        slot: home.slot.to_string(),
-        error: Box::new(error),
+fn undo(beside: &Key, management: &ManagementKey, home: Home, point: &EcPoint) {
+    if destroy::just_made(&beside.card, management, home, point).is_err() {
+        beside.attendant.stayed(&beside.card.name(), &home.slot.to_string());
     }
 }
 
@@ -143,7 +135,10 @@ pub(super) fn make_signer(beside: &Key, entropy: &dyn Entropy) -> Result<Key, To
     })();
     match made {
         Ok(()) => Ok(key),
-        Err(failure) => Err(undone(card, &management, home, &point, failure.into())),
+        Err(failure) => {
+            undo(beside, &management, home, &point);
+            Err(failure.into())
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Signing keys in retired slots: with the PIN once, and without a touch, because a log is signed while nobody is there.
 
-use super::{card, destroy, enrol, fault::Failure, key::Key};
+use super::{destroy, enrol, fault::Failure, key::Key};
 use crate::{Signer, TokenError, software};
 use claviger_types::{Digest, EcPoint, SignerId};
 use p256::ecdsa::Signature;
@@ -22,14 +22,13 @@ pub(super) fn generate(beside: &Key, entropy: &dyn claviger_types::Entropy) -> R
     // What a first signature shows is worth more than what the card says.
     match signer.sign(&Digest::of(b"claviger/token/self-test")) {
         Ok(_) => Ok(signer),
-        Err(error) => Err(match signer.destroy_key() {
-            Ok(()) => error,
-            Err(_) => TokenError::KeyStayed {
-                token: card::label(signer.key.card.serial),
-                slot: signer.key.home().slot.to_string(),
-                error: Box::new(error),
-            },
-        }),
+        Err(error) => {
+            if signer.destroy_key().is_err() {
+                let (card, slot) = (&signer.key.card, signer.key.home().slot);
+                signer.key.attendant.stayed(&card.name(), &slot.to_string());
+            }
+            Err(error)
+        }
     }
 }
 

@@ -109,6 +109,7 @@ contract! { yubikey = YubiKey {
     another_key: piv::loss::another_key_in_its_slot;
     moved: piv::loss::it_is_found_where_it_was_moved;
     moved_stays_known: piv::loss::a_moved_key_stays_known;
+    stayed: piv::loss::a_key_that_stays_is_spoken_of;
     logins_of_others: piv::others::nobody_loses_a_login;
     other_application: piv::others::another_application_is_put_back;
     held: piv::others::one_that_has_it_alone_is_named;
@@ -172,6 +173,7 @@ contract! { hosted_yubikey = YubiKey by crate::hosted::lab {
     service: piv::loss::the_service_stops_and_starts;
     killed: piv::hosted::a_killed_process_costs_one_error;
     attendant: piv::hosted::whoever_attends_is_reached;
+    stayed: piv::loss::a_key_that_stays_is_spoken_of;
     pin_at_each_use: piv::hosted::each_use_asks;
 } }
 

@@ -95,6 +95,7 @@ fn tellings() -> Vec<Told> {
         Told::PinWanted(prompt),
         Told::ManagementKeyWanted(name()),
         Told::TouchWanted(name()),
+        Told::Stayed { token: name(), slot: "9d".to_owned() },
         Told::Done,
         Told::Tokens(Vec::new()),
         Told::Key { key: 1, description: description(), report: Some(report()) },

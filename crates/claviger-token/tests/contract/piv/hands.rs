@@ -26,9 +26,14 @@ const PIV: [u8; 5] = [0xa0, 0, 0, 3, 8];
 /// What somebody was asked or told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heard {
-    Pin { left: Option<u8>, tries: PinTries },
+    Pin {
+        left: Option<u8>,
+        tries: PinTries,
+    },
     Touch,
     ManagementKey,
+    /// That a key stayed in this slot.
+    Stayed(u8),
 }
 
 pub(crate) const FIRST_PIN: Heard = Heard::Pin { left: Some(3), tries: PinTries::Normal };
@@ -91,6 +96,10 @@ impl Attendant for Person {
             Some(digits) => Ok(SecretBytes::copy_of(digits.as_bytes())),
             None => Err(TokenError::ManagementKeyUnavailable { reason: "not at hand".to_owned() }),
         }
+    }
+
+    fn stayed(&self, _: &TokenName, slot: &str) {
+        self.hear(Heard::Stayed(u8::from_str_radix(slot, 16).unwrap()));
     }
 }
 

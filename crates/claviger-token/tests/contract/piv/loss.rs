@@ -177,3 +177,22 @@ pub(crate) fn a_moved_key_stays_known(lab: &Lab<'_>) {
     let last = kek(&lab, None, "once", "never");
     assert_eq!(last.describe().key_label, "slot 9d");
 }
+
+/// A key that could not be taken out again holds its slot, and whoever is beside it is told.
+pub(crate) fn a_key_that_stays_is_spoken_of(lab: &Lab<'_>) {
+    let person = Person::new();
+    let (lab, yubikey) = with_key(lab, &KeySpec { management: Some("3des"), ..KeySpec::default() }, &person);
+    // PUT DATA: at its certificate.
+    yubikey.inject(0xdb, At::Nth(1), CardAction::Remove);
+    let outcome = enrol(&lab, wish(Some("82"), "once", "never")).map(drop);
+    assert!(matches!(outcome, Err(TokenError::TokenAbsent { .. })), "{outcome:?}");
+    assert!(person.heard().contains(&Heard::Stayed(0x82)));
+    yubikey.clear();
+    yubikey.insert();
+    assert!(Hands::on(&yubikey).metadata(0x82).is_some());
+    // One that goes again is not.
+    yubikey.inject(0xdb, At::Nth(1), CardAction::Status(0x6f00));
+    let outcome = enrol(&lab, wish(Some("83"), "once", "never")).map(drop);
+    assert!(matches!(outcome, Err(TokenError::CardFailed { .. })), "{outcome:?}");
+    assert!(person.heard().iter().all(|heard| !matches!(heard, Heard::Stayed(_))));
+}

@@ -204,13 +204,8 @@ pub(crate) fn of_the_service_in_enrolment(lab: &Lab<'_>) {
     none(&calls(&bench, Work::Generate, &FEW_CODES, false, 13));
 }
 
-fn is_loss(error: &TokenError) -> bool {
-    match error {
-        TokenError::TokenAbsent { .. } | TokenError::PinUnavailable { .. } => true,
-        // What had been made by then could not be taken out, and that is said.
-        TokenError::KeyStayed { error, .. } => is_loss(error),
-        _ => false,
-    }
+const fn is_loss(error: &TokenError) -> bool {
+    matches!(error, TokenError::TokenAbsent { .. } | TokenError::PinUnavailable { .. })
 }
 
 /// Pulled at each command, before the card did it and after.
