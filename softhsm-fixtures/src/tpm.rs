@@ -18,7 +18,7 @@ const INSTALL: &str = "apt-get install -y swtpm libtpm2-pkcs11-1 tpm2-abrmd libt
 const MANAGER: &str = "/usr/sbin/tpm2-abrmd";
 
 /// How often and how long its start is tried.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) fn module() -> PathBuf {
@@ -50,9 +50,14 @@ pub(crate) fn start(home: &Path) -> Vec<Daemon> {
 pub(crate) fn start_tpm(home: &Path) -> Vec<Daemon> {
     // A manager that finds its TPM or its bus not there yet ends; or it hangs, as one in five does, since it leaves its main
     // loop before it has entered it. Both are waited for below; should one fail nevertheless, another is started.
-    let mut tried = (0..ATTEMPTS).map(|_| try_start_tpm(home));
-    let last = tried.find(Result::is_ok).unwrap_or_else(|| try_start_tpm(home));
-    last.unwrap_or_else(|why| panic!("{ATTEMPTS} times and once more: {why}"))
+    let mut failed = String::new();
+    for _ in 0..ATTEMPTS {
+        match try_start_tpm(home) {
+            Ok(daemons) => return daemons,
+            Err(why) => failed = why,
+        }
+    }
+    panic!("{failed}, {ATTEMPTS} times");
 }
 
 fn try_start_tpm(home: &Path) -> Result<Vec<Daemon>, String> {

@@ -111,7 +111,7 @@ pub(super) fn make(
 /// Takes a key out again that came to nothing; where that fails too, its owner has to know of it.
 fn undo(beside: &Key, management: &ManagementKey, home: Home, point: &EcPoint) {
     if destroy::just_made(&beside.card, management, home, point).is_err() {
-        beside.attendant.stayed(&beside.card.name(), &home.slot.to_string());
+        beside.say_that_one_stayed(home.slot);
     }
 }
 

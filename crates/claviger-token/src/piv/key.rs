@@ -81,6 +81,11 @@ impl Key {
         Self::new(Arc::clone(&self.card), self.login.clone(), Arc::clone(&self.attendant), point, home)
     }
 
+    /// Tells whoever is beside that a key that came to nothing is in this slot of the card still.
+    pub(super) fn say_that_one_stayed(&self, slot: Slot) {
+        self.attendant.stayed(&self.card.name(), &slot.to_string());
+    }
+
     pub(super) fn home(&self) -> Home {
         *self.home_mut()
     }

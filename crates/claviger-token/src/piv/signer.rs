@@ -24,8 +24,7 @@ pub(super) fn generate(beside: &Key, entropy: &dyn claviger_types::Entropy) -> R
         Ok(_) => Ok(signer),
         Err(error) => {
             if signer.destroy_key().is_err() {
-                let (card, slot) = (&signer.key.card, signer.key.home().slot);
-                signer.key.attendant.stayed(&card.name(), &slot.to_string());
+                signer.key.say_that_one_stayed(signer.key.home().slot);
             }
             Err(error)
         }

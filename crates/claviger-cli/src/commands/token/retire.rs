@@ -77,15 +77,15 @@ pub(super) fn retire(args: &RetireArgs, context: &Context) -> Result<(), CliErro
     let config = context.config()?;
     context.config_file()?.check_writable()?;
     let wanted = args.recipient.to_lowercase();
-    let names = |entry: &&TokenConfig| entry.recipient.to_string().starts_with(&wanted);
+    let names = |entry: &TokenConfig| entry.recipient.to_string().starts_with(&wanted);
     // Before any token is opened, and a PIN spent.
-    match config.tokens().filter(names).count() {
+    match config.tokens().filter(|entry| names(entry)).count() {
         _ if wanted.is_empty() => return Err(unknown(&args.recipient)),
         0 | 1 => {}
         _ => return Err(ambiguous(&args.recipient)),
     }
     // By another token, where this host's first one is the one that goes.
-    let names_first = names(&&config.token);
+    let names_first = names(&config.token);
     let api =
         if names_first { context.open_without(config.token.recipient)? } else { context.open_as_owner()? };
     let recipients = api.status()?.recipients;

@@ -204,10 +204,6 @@ pub(crate) fn of_the_service_in_enrolment(lab: &Lab<'_>) {
     none(&calls(&bench, Work::Generate, &FEW_CODES, false, 13));
 }
 
-const fn is_loss(error: &TokenError) -> bool {
-    matches!(error, TokenError::TokenAbsent { .. } | TokenError::PinUnavailable { .. })
-}
-
 /// Pulled at each command, before the card did it and after.
 pub(crate) fn pulled(lab: &Lab<'_>) {
     let bench = Bench::on(lab, NEWEST);
@@ -217,7 +213,10 @@ pub(crate) fn pulled(lab: &Lab<'_>) {
             for action in [CardAction::Remove, CardAction::RemoveAfter] {
                 let case = Case { work, fault: Fault::Card(ins, At::Nth(1), action) };
                 match bench.run(&case) {
-                    Ok(Seen { outcome: Err(error), .. }) if is_loss(&error) => {}
+                    Ok(Seen {
+                        outcome: Err(TokenError::TokenAbsent { .. } | TokenError::PinUnavailable { .. }),
+                        ..
+                    }) => {}
                     Ok(seen) => wrong.push(format!("{case:?}: {seen:?}")),
                     Err(error) => wrong.push(error),
                 }
