@@ -103,15 +103,21 @@ fn with_a_pin_each() -> (World, [YubiKey; 2]) {
     (world, [first, second])
 }
 
+/// The first one's key is not to be had: the second opens the vault, and has lost no try.
+#[track_caller]
+fn the_second_opens_it(world: &World, second: &YubiKey) {
+    let read = world.line("get svc").ok();
+    assert_eq!(read.text(), VALUE);
+    assert!(read.stderr.contains("; going on with `pkcs11:serial=22222222"), "{}", read.stderr);
+    assert_eq!(card::tries(world, second), 3);
+}
+
 /// Where its key is gone, what has replaced it is looked for on the same card, not with its PIN on all others.
 #[test]
 fn a_card_that_was_reset_costs_the_other_no_try() {
     let (world, [first, second]) = with_a_pin_each();
     card::ykman(&world, &first, &["reset", "-f"]);
-    let read = world.line("get svc").ok();
-    assert_eq!(read.text(), VALUE);
-    assert!(read.stderr.contains("; going on with `pkcs11:serial=22222222"), "{}", read.stderr);
-    assert_eq!(card::tries(&world, &second), 3);
+    the_second_opens_it(&world, &second);
 }
 
 /// Another host has rotated the first one's key.
@@ -156,10 +162,17 @@ fn a_card_that_has_its_own_entry_is_not_tried_with_anothers_pin() {
     let (world, [first, second]) = with_a_pin_each();
     world.edit_config(|text| text.replacen("pkcs11:serial=11111111?", "pkcs11:?", 1));
     first.remove();
-    let outcome = world.line("get svc").ok();
-    assert_eq!(outcome.text(), VALUE);
-    assert!(outcome.stderr.contains("going on with `pkcs11:serial=22222222"), "{}", outcome.stderr);
-    assert_eq!(card::tries(&world, &second), 3);
+    the_second_opens_it(&world, &second);
+}
+
+/// Of two, a wrong PIN is said with the one that it was tried on.
+#[test]
+fn a_wrong_pin_is_said_with_its_card() {
+    let (world, [first, second]) = with_a_pin_each();
+    let stderr =
+        given(&world, "get svc --pin-fd 3", &[NEW_PIN]).fails(5, &["the PIN is wrong; 2 tries left"]);
+    assert!(stderr.contains("that PIN was tried on `pkcs11:serial=11111111"), "{stderr}");
+    assert_eq!((card::tries(&world, &first), card::tries(&world, &second)), (2, 3));
 }
 
 /// Nor is it before it is clear who is meant to be retired.

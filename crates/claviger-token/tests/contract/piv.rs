@@ -110,6 +110,7 @@ contract! { yubikey = YubiKey {
     moved: piv::loss::it_is_found_where_it_was_moved;
     moved_stays_known: piv::loss::a_moved_key_stays_known;
     stayed: piv::loss::a_key_that_stays_is_spoken_of;
+    listed: piv::loss::the_others_are_listed;
     logins_of_others: piv::others::nobody_loses_a_login;
     other_application: piv::others::another_application_is_put_back;
     held: piv::others::one_that_has_it_alone_is_named;

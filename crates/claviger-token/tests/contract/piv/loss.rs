@@ -2,7 +2,7 @@
 
 use super::hands::{FIRST_PIN, Hands, Heard, P256, Person, attended, enrol, kek, wish, with_key};
 use crate::lab::{CONTEXT, Lab, fresh, key};
-use claviger_token::TokenError;
+use claviger_token::{Driver as _, TokenError, piv::PivDriver};
 use softhsm_fixtures::{At, CardAction, KeySpec, PcscFault};
 use std::fs;
 
@@ -195,4 +195,20 @@ pub(crate) fn a_key_that_stays_is_spoken_of(lab: &Lab<'_>) {
     let outcome = enrol(&lab, wish(Some("83"), "once", "never")).map(drop);
     assert!(matches!(outcome, Err(TokenError::CardFailed { .. })), "{outcome:?}");
     assert!(person.heard().iter().all(|heard| !matches!(heard, Heard::Stayed(_))));
+}
+
+/// One that is pulled while it is listed does not hide the others, and one without a PUK shows itself.
+pub(crate) fn the_others_are_listed(lab: &Lab<'_>) {
+    /// GET METADATA: of a card's PIN, then of its PUK.
+    const LOOK: u8 = 0xf7;
+    let (first, second) = (lab.instance.yubikey(0), lab.instance.add_yubikey(&KeySpec::default()));
+    let list = || PivDriver.list().unwrap();
+    let serials = || list().into_iter().map(|token| token.serial).collect::<Vec<_>>();
+    assert_eq!(serials(), [first.serial(), second.serial()].map(|serial| serial.to_string()));
+    first.inject(LOOK, At::Nth(2), CardAction::Status(0x6a88));
+    assert_eq!(list().iter().map(|token| token.details.so_tries_left).collect::<Vec<_>>(), [None, Some(3)]);
+    first.clear();
+    first.inject(LOOK, At::Nth(1), CardAction::Remove);
+    assert_eq!(serials(), [second.serial().to_string()]);
+    first.clear();
 }
