@@ -125,7 +125,12 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CliError> {
                 found.extend(tokens);
             }
             Err(error) if args.module.is_some() => return Err(error),
-            Err(error) => report::warning(&format!("{way}: {error}; claviger token doctor says why")),
+            Err(error) => {
+                let (way, error) = (way.to_string(), error.to_string());
+                // Some errors name it themselves.
+                let named = if error.contains(&way) { error } else { format!("{way}: {error}") };
+                report::warning(&format!("{named}; claviger token doctor says why"));
+            }
         }
     }
     let found = modules::once(found);
